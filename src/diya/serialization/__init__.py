@@ -1,0 +1,16 @@
+"""Saving and loading: PyTorch's ``.pt`` files, read without a pickle machine, and the safetensors format.
+
+    archive.py       save and load
+    unpickler.py     the restricted reader of the pickle language     pickler.py     its writer
+    tensors.py       what tensors are in a file, and back             limits.py      what a file may hold
+    zip_reader.py    the container, checked before it is believed     zip_writer.py  aligned, deterministic
+    source.py        bytes of a file, a stream or a memory map        atomic.py      all of a file or none of it
+    safetensors.py   the other format
+
+Nothing in a file is ever called: a file names what it wants made, and a table of a few dozen names says how.
+"""
+
+from .archive import load, save
+from .errors import CheckpointError
+
+__all__ = ["CheckpointError", "load", "save"]
