@@ -1,0 +1,4 @@
+"""The version of diya, and of the PyTorch whose behaviour it follows."""
+
+__version__ = "0.1.0"
+torch_version = "2.13.0"
