@@ -1,0 +1,1 @@
+"""What runs programs: buffers, and a back end for each kind of device."""

@@ -1,0 +1,123 @@
+"""LLVM, through llvmlite: a module's text in; its optimised text, assembly or object code out.
+
+The only file that touches `llvmlite.binding`; it is imported when something has to be compiled. Every call works in an
+LLVM context of its own, so calls from several threads run in parallel.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from .features import Target
+
+# The emitter writes vectors and tiles itself, so LLVM's own vectorisers and unroller cost time and find little.
+OPTIMISE = 2
+CODEGEN = 2
+
+
+class CompileError(RuntimeError):
+    """LLVM refused a module: a bug of the emitter. The message has LLVM's words and the module's text."""
+
+
+def object_code(text: str, target: Target) -> bytes:
+    """The relocatable ELF object of a module."""
+    with _module(text, target) as (module, machine):
+        _optimise(module, machine)
+        return _emit(module, machine, as_object=True)
+
+
+def assembly(text: str, target: Target) -> str:
+    """The assembly of a module after optimisation, for the host or any other target that LLVM was built with."""
+    with _module(text, target) as (module, machine):
+        _optimise(module, machine)
+        return _emit(module, machine, as_object=False).decode()
+
+
+def optimised(text: str, target: Target) -> str:
+    """The text of a module after LLVM's passes."""
+    with _module(text, target) as (module, machine):
+        _optimise(module, machine)
+        return str(module)
+
+
+def verify(text: str, target: Target) -> None:
+    """Raises CompileError unless LLVM accepts the module."""
+    with _module(text, target):
+        pass
+
+
+@contextmanager
+def _module(text: str, target: Target):
+    import llvmlite.binding as llvm
+
+    _initialise(target.arch)
+    machine = llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=CODEGEN, reloc="pic", codemodel="small")
+    text = f'target triple = "{target.triple}"\ntarget datalayout = "{machine.target_data}"\n{text}'
+    with machine, llvm.create_context() as context:
+        try:
+            module = llvm.parse_assembly(text, context)
+        except RuntimeError as error:
+            raise CompileError(f"{error}\n{_numbered(text)}") from None
+        with module:
+            try:
+                module.verify()
+            except RuntimeError as error:
+                raise CompileError(f"{error}\n{_numbered(text)}") from None
+            yield module, machine
+
+
+def _optimise(module, machine) -> None:
+    import llvmlite.binding as llvm
+
+    options = llvm.create_pipeline_tuning_options(speed_level=OPTIMISE)
+    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
+    with options, llvm.create_pass_builder(machine, options) as builder:
+        passes = builder.getModulePassManager()
+        _unlocked("LLVMPY_RunNewModulePassManager")(passes, module, builder)
+
+
+def _emit(module, machine, as_object: bool) -> bytes:
+    from ctypes import string_at
+
+    from llvmlite.binding import ffi
+
+    with ffi.OutputString() as error:
+        memory = _unlocked("LLVMPY_TargetMachineEmitToMemory")(machine, module, int(as_object), error)
+        if not memory:
+            raise CompileError(str(error))
+    try:
+        return string_at(ffi.lib.LLVMPY_GetBufferStart(memory), ffi.lib.LLVMPY_GetBufferSize(memory))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+
+
+def _unlocked(name: str):
+    """A function of llvmlite's library without llvmlite's global lock, which would make threads compile in turn. LLVM
+    itself needs none between contexts, and the two calls made so are the ones that take the time."""
+    from llvmlite.binding import ffi
+
+    function = getattr(ffi.lib, name)
+    return getattr(function, "_cfn", function)
+
+
+_ready: set[str] = set()
+
+
+def _initialise(arch: str) -> None:
+    """Registers the back end of an architecture; only the host's unless another one is asked for."""
+    import llvmlite.binding as llvm
+
+    if arch in _ready:
+        return
+    if arch == llvm.get_process_triple().partition("-")[0].replace("arm64", "aarch64"):
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    else:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    _ready.add(arch)
+
+
+def _numbered(text: str) -> str:
+    return "\n".join(f"{i:4} {line}" for i, line in enumerate(text.splitlines(), 1))
