@@ -1,0 +1,116 @@
+"""diya: deep learning with PyTorch's programming model, in Python all the way down.
+
+``import diya as torch`` and write PyTorch. The line that every operation takes: record (`engine`) → program → run,
+interpreted (`interpret`) or compiled (`compiler`).
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+from . import counters as _counters
+from . import dtypes as _dtypes
+from . import engine as engine
+from .device import device as device
+from .dtypes import ALIASES as _ALIASES
+from .dtypes import bfloat16 as bfloat16
+from .dtypes import complex64 as complex64
+from .dtypes import complex128 as complex128
+from .dtypes import dtype as dtype
+from .dtypes import float16 as float16
+from .dtypes import float32 as float32
+from .dtypes import float64 as float64
+from .dtypes import get_default_dtype as get_default_dtype
+from .dtypes import int8 as int8
+from .dtypes import int16 as int16
+from .dtypes import int32 as int32
+from .dtypes import int64 as int64
+from .dtypes import promote_types as promote_types
+from .dtypes import set_default_dtype as set_default_dtype
+from .dtypes import uint8 as uint8
+from .dtypes import uint16 as uint16
+from .dtypes import uint32 as uint32
+from .dtypes import uint64 as uint64
+from .graph import Size as Size
+from . import ops as _ops
+from . import autograd as autograd
+from .autograd import enable_grad as enable_grad
+from .autograd import inference_mode as inference_mode
+from .autograd import is_grad_enabled as is_grad_enabled
+from .autograd import no_grad as no_grad
+from .autograd import set_grad_enabled as set_grad_enabled
+from .autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from .ops.movement import channels_last as channels_last
+from .ops.movement import channels_last_3d as channels_last_3d
+from .ops.movement import contiguous_format as contiguous_format
+from .ops.movement import memory_format as memory_format
+from .ops.movement import preserve_format as preserve_format
+from .ops.record import result_type as result_type
+from .ops.creation import as_tensor as as_tensor
+from .ops.creation import asarray as asarray
+from .ops.creation import from_dlpack as from_dlpack
+from .ops.creation import frombuffer as frombuffer
+from .tensor import Tensor as Tensor
+from .tensor import from_numpy as from_numpy
+
+bool = _dtypes.bool_
+globals().update(_ALIASES)
+_ops.publish(globals())
+from .ops.creation import tensor as tensor  # noqa: E402
+
+import math as _math  # noqa: E402
+
+pi, inf, nan, e = _math.pi, _math.inf, _math.nan, _math.e
+newaxis = None
+counters = _counters.counters
+
+_LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "serialization": "serialization",
+         "compiler": "compiler", "func": "func", "linalg": "linalg", "fft": "fft", "special": "special", "amp": "amp",
+         "distributions": "distributions", "backends": "backends", "cuda": "cuda", "jit": "jit", "testing": "testing",
+         "version": "version", "types": "types", "distributed": "distributed", "export": "export", "profiler": "profiler",
+         "storage": "storage", "signal": "signal", "sparse": "sparse", "overrides": "overrides", "onnx": "onnx",
+         "multiprocessing": "multiprocessing", "hub": "hub", "library": "library"}
+_FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
+         "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
+         "set_rng_state": "random", "set_printoptions": "printing"}
+
+
+def __getattr__(name: str):
+    """Modules and functions that are imported at their first use."""
+    import importlib
+    if name in _LAZY:
+        try:
+            return importlib.import_module("." + _LAZY[name], __name__)
+        except ModuleNotFoundError as error:
+            if error.name and error.name.startswith(__name__ + "."):
+                raise AttributeError(f"diya has no module {name!r} yet") from None
+            raise
+    if name in _FROM:
+        value = getattr(importlib.import_module("." + _FROM[name], __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'diya' has no attribute {name!r}: this part of torch is not implemented")
+
+
+def is_tensor(obj) -> bool:
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input) -> bool:
+    return input.dtype.is_floating_point
+
+
+def is_complex(input) -> bool:
+    return input.dtype.is_complex
+
+
+def numel(input) -> int:
+    return input.numel()
+
+
+def can_cast(from_, to) -> bool:
+    return _dtypes.can_cast(from_, to)
+
+
+Tensor.is_floating_point = lambda self: self.dtype.is_floating_point  # type: ignore[attr-defined]
+Tensor.is_complex = lambda self: self.dtype.is_complex  # type: ignore[attr-defined]

@@ -1,0 +1,339 @@
+"""The tape: what each differentiable operation leaves behind for ``backward``.
+
+An operator's gradient is written beside the operator as in a textbook, one lambda for each input, whose argument names
+say what it needs: ``g`` the gradient of the output, ``out`` the output, ``shape`` the first input's shape, an input's
+name its value, a parameter's name its value. Only what the needed lambdas name is saved:
+
+    mul: grad=dict(input=lambda g, other: g * other.conj(), other=lambda g, input: g * input.conj())
+
+`Rule` is such a set, ready for use; `GradNode` is one application of it on the tape.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .. import engine
+from .modes import modes
+
+_sequence = itertools.count()
+
+
+class Rule:
+    """The gradient of one operator. ``name`` is PyTorch's name of its node, without ``Backward0``.
+
+    ``inputs`` are the names of the tensor inputs; ``grad`` a dict of lambdas by input name, or one function that
+    returns a tuple with a gradient for each input. ``broadcasts``: gradients are summed to the inputs' shapes.
+    """
+
+    __slots__ = ("name", "inputs", "grad", "joint", "broadcasts", "needs", "plans")
+
+    def __init__(self, name: str, inputs: tuple[str, ...], grad, broadcasts: bool = False):
+        self.name, self.inputs, self.broadcasts = name, tuple(inputs), broadcasts
+        self.joint = callable(grad)
+        self.grad = grad
+        self.needs = {k: _argument_names(f) for k, f in ({"": grad} if self.joint else grad).items()}
+        self.plans: dict[int, tuple] = {}
+        for k in self.needs:
+            if not self.joint and k not in self.inputs:
+                raise ValueError(f"{name}: a gradient is given for {k!r}, which is not one of the inputs {self.inputs}")
+
+    def plan(self, mask: int) -> tuple[tuple[int, ...], bool]:
+        """Which inputs, and whether the output, are saved when the inputs in ``mask`` need gradients."""
+        found = self.plans.get(mask)
+        if found is None:
+            names: set[str] = set()
+            for i, name in enumerate(self.inputs):
+                if mask >> i & 1:
+                    names |= set(self.needs.get("" if self.joint else name, ()))
+            saved = tuple(i for i, name in enumerate(self.inputs) if name in names)
+            found = self.plans[mask] = (saved, "out" in names)
+        return found
+
+
+def _argument_names(f: Callable) -> tuple[str, ...]:
+    code = f.__code__
+    return code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+
+
+class SavedTensor:
+    """A tensor kept for backward: the value it had, with its place on the tape."""
+
+    __slots__ = ("tensor", "node", "type", "storage", "version", "edge", "hooks")
+
+    def __init__(self, tensor, node, is_output: bool):
+        self.storage, self.version = tensor._storage, tensor._storage.version
+        self.node, self.type = node, tensor._type
+        self.edge = None if is_output or not tensor._rg else edge_of(tensor)
+        self.hooks = None
+        if modes.saved_hooks:
+            pack, unpack = modes.saved_hooks[-1]
+            previous, modes.saved_hooks = modes.saved_hooks, ()
+            try:
+                self.tensor = pack(self.handle(None))
+            finally:
+                modes.saved_hooks = previous
+            self.hooks, self.node = unpack, None
+
+    def handle(self, owner):
+        from ..tensor import from_node
+        t = from_node(self.node)
+        edge = (owner, 0) if owner is not None else self.edge
+        if edge is not None:
+            t._rg = True
+            t._fn, t._nr = edge
+            if isinstance(t._fn, AccumulateGrad):
+                t._accumulate, t._fn, t._nr = t._fn, None, 0
+        return t
+
+    def unpack(self, fn: GradNode, is_output: bool):
+        if self.hooks is not None:
+            t = self.hooks(self.tensor)
+            if self.edge is not None and not t._rg:
+                self.node = t._value()
+                t = self.handle(None)
+                self.node = None
+            return t
+        if self.storage.version != self.version:
+            raise RuntimeError(
+                f"one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"[torch.{_type_name(self.type.dtype)} {list(self.type.shape)}], which is "
+                f"{'output 0 of' if is_output else 'an input of'} {fn.name()}, is at version {self.storage.version}; "
+                f"expected version {self.version} instead. Hint: enable anomaly detection to find the operation that "
+                f"failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")
+        if self.storage.exports is not None and self.storage.exported():
+            engine.volatile = True
+        return self.handle(fn if is_output else None)
+
+
+def _type_name(dtype) -> str:
+    names = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "HalfTensor", "bfloat16": "BFloat16Tensor",
+             "complex64": "ComplexFloatTensor", "complex128": "ComplexDoubleTensor"}
+    return names.get(dtype.name, dtype.name)
+
+
+class NodeBase:
+    """What ``grad_fn`` shows of every node on the tape (``torch.autograd.graph.Node``)."""
+
+    edges: tuple = ()
+    sequence: int
+    outputs = 1
+    pre_hooks: list | None = None
+    hooks: dict | None = None
+    tensor_hooks: dict | None = None  # by output number: hooks on the gradient of that output
+    retained: dict | None = None      # by output number: weak references to tensors that retain their gradient
+    where = None
+    metadata_: dict | None = None
+
+    @property
+    def metadata(self) -> dict:
+        if self.metadata_ is None:
+            self.metadata_ = {}
+        return self.metadata_
+
+    @property
+    def next_functions(self) -> tuple:
+        return tuple((None, 0) if e is None else e for e in self.edges)
+
+    def _sequence_nr(self) -> int:
+        return self.sequence
+
+    def name(self) -> str:
+        raise NotImplementedError
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """``hook(grad_inputs, grad_outputs)`` runs after this node; what it returns replaces grad_inputs."""
+        if self.hooks is None:
+            self.hooks = {}
+        return RemovableHandle(self.hooks, hook)
+
+    def register_prehook(self, hook: Callable) -> RemovableHandle:
+        """``hook(grad_outputs)`` runs before this node; what it returns replaces grad_outputs."""
+        if self.pre_hooks is None:
+            self.pre_hooks = {}  # type: ignore[assignment]
+        return RemovableHandle(self.pre_hooks, hook)  # type: ignore[arg-type]
+
+    def __repr__(self):
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class RemovableHandle:
+    """What ``register_*hook`` returns: ``remove()`` takes the hook away; also a context manager."""
+
+    _next_id = itertools.count()
+
+    def __init__(self, hooks: dict, hook: Any, extra_dict=None):
+        self.id = next(RemovableHandle._next_id)
+        self.hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
+
+
+class GradNode(NodeBase):
+    """One application of a rule."""
+
+    def __init__(self, rule: Rule, edges, mask: int, saved, saved_out, params: dict, types: tuple, outputs=1):
+        self.rule, self.edges, self.mask = rule, edges, mask
+        self.saved, self.saved_out = saved, saved_out
+        self.params, self.types = params, types
+        self.sequence = next(_sequence)
+        if outputs != 1:
+            self.outputs = outputs
+
+    def name(self) -> str:
+        return self.rule.name + "Backward0"
+
+    def release(self) -> None:
+        """Lets go of what was saved; a second backward then says so."""
+        self.saved = self.saved_out = None
+
+    def apply(self, grads: tuple) -> tuple:
+        """Gradients of the inputs (None where none is needed) from those of the outputs (None where undefined)."""
+        rule, params = self.rule, self.params
+        if self.saved is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
+                "if you need to access saved tensors after calling backward.")
+        env = {"g": grads[0] if self.outputs == 1 else grads, "shape": self.types[0].shape}
+        env.update(params)
+        for i, s in self.saved:
+            env[rule.inputs[i]] = s.unpack(self, False)
+        if self.saved_out is not None:
+            env["out"] = self.saved_out.unpack(self, True)
+        if rule.joint:
+            results = rule.grad(*[env[k] for k in rule.needs[""]])
+            results = [r if self.mask >> i & 1 else None for i, r in enumerate(results)]
+        else:
+            results = [rule.grad[k](*[env[a] for a in rule.needs[k]]) if self.mask >> i & 1 and k in rule.grad else None
+                       for i, k in enumerate(rule.inputs)]
+        return tuple(None if r is None else fit(r, t, rule.broadcasts)
+                     for r, t in zip(results, self.types, strict=True))
+
+    def __getattr__(self, name: str):
+        if name.startswith("_saved_"):
+            wanted = name[len("_saved_"):]
+            if self.saved is None:
+                raise RuntimeError("Trying to backward through the graph a second time (or directly access saved "
+                                   "tensors after they have already been freed).")
+            for i, s in self.saved:
+                if self.rule.inputs[i] in (wanted, {"self": "input"}.get(wanted)):
+                    return s.unpack(self, False)
+            if wanted == "result" and self.saved_out is not None:
+                return self.saved_out.unpack(self, True)
+            if wanted in self.params:
+                return self.params[wanted]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def fit(g, type, broadcasts: bool):
+    """A gradient brought to its input's shape and dtype: summed over what was broadcast, real part for a real input."""
+    if broadcasts and g._type.shape != type.shape:
+        g = sum_to(g, type.shape)
+    if g._type.dtype is not type.dtype:
+        if g._type.dtype.kind == "c" and type.dtype.kind != "c":
+            g = g.real
+        if g._type.dtype is not type.dtype:
+            g = g.to(type.dtype)
+    return g
+
+
+def sum_to(g, shape):
+    """``g`` summed over the dimensions that broadcasting added to ``shape``."""
+    lead = g.dim() - len(shape)
+    dims = list(range(lead)) + [d for d, s in enumerate(shape, lead) if s == 1 and g._type.shape[d] != 1]
+    if dims:
+        g = g.sum(dims, keepdim=True)
+    return g.reshape(shape) if lead else g
+
+
+class AccumulateGrad(NodeBase):
+    """The end of the tape at a leaf: adds what arrives to its ``grad``."""
+
+    def __init__(self, variable):
+        self.variable = variable
+        self.sequence = 1 << 62  # as soon as its gradient is complete
+        self.edges = ()
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+
+def edge_of(tensor) -> tuple[NodeBase, int] | None:
+    """Where a tensor's gradient goes: (node, output number), or None if it needs none."""
+    if tensor._base is not None:
+        tensor._refresh_autograd()
+    if tensor._fn is not None:
+        return tensor._fn, tensor._nr
+    if tensor._rg:
+        return accumulator(tensor), 0
+    return None
+
+
+def accumulator(tensor) -> AccumulateGrad:
+    held = tensor._accumulate
+    if isinstance(held, AccumulateGrad):
+        return held
+    found = held() if held is not None else None
+    if found is None:
+        found = AccumulateGrad(tensor)
+        tensor._accumulate = weakref.ref(found)
+    return found
+
+
+def track(rule: Rule, outs: tuple, tensors: tuple, nodes: tuple, params: dict) -> None:
+    """Puts an operation on the tape: ``outs`` are its fresh outputs, ``nodes`` the values its inputs had."""
+    mask = 0
+    edges = []
+    for i, t in enumerate(tensors):
+        if t._rg and t._type.dtype.kind in "fc":
+            mask |= 1 << i
+            fn = t._fn
+            edges.append((fn, t._nr) if fn is not None else edge_of(t))
+        else:
+            edges.append(None)
+    if not mask:
+        return
+    want, want_out = rule.plan(mask)
+    saved = [(i, SavedTensor(tensors[i], nodes[i], False)) for i in want]
+    fn = GradNode(rule, tuple(edges), mask, saved, None, params, tuple([t._type for t in tensors]), len(outs))
+    if modes.anomaly:
+        fn.where = engine.user_line()
+    for k, out in enumerate(outs):
+        if out._type.dtype.kind in "fc":
+            out._rg = True
+            out._fn = fn
+            if k:
+                out._nr = k
+    if want_out:
+        fn.saved_out = SavedOutputs(outs) if len(outs) > 1 else SavedTensor(outs[0], outs[0]._value(), True)
+
+
+class SavedOutputs:
+    """The outputs of a node that has several, saved together."""
+
+    def __init__(self, outs):
+        self.items = [SavedTensor(o, o._value(), True) for o in outs]
+
+    def unpack(self, fn, is_output):
+        out = []
+        for k, s in enumerate(self.items):
+            t = s.unpack(fn, True)
+            if t._type.dtype.kind not in "fc":
+                t._fn, t._rg = None, False
+            else:
+                t._nr = k
+            out.append(t)
+        return tuple(out)

@@ -1,0 +1,159 @@
+"""The walk: gradients flow from the roots along the tape, latest operation first."""
+
+from __future__ import annotations
+
+import heapq
+
+from .modes import modes, set_grad_enabled
+from .tape import AccumulateGrad, NodeBase
+
+
+def _reachable(roots: list[NodeBase]) -> dict[NodeBase, int]:
+    """Every node that the roots reach, with the number of edges into it."""
+    counts: dict[NodeBase, int] = dict.fromkeys(roots, 0)
+    stack = list(counts)
+    while stack:
+        for edge in stack.pop().edges:
+            if edge is not None:
+                node = edge[0]
+                if node not in counts:
+                    counts[node] = 0
+                    stack.append(node)
+                counts[node] += 1
+    return counts
+
+
+def _on_path(nodes: dict[NodeBase, int], targets: set) -> set[NodeBase]:
+    """The nodes from which a target can be reached."""
+    useful = {n for n in nodes if n in targets}
+    parents: dict[NodeBase, list[NodeBase]] = {}
+    for n in nodes:
+        for edge in n.edges:
+            if edge is not None:
+                parents.setdefault(edge[0], []).append(n)
+    stack = list(useful)
+    while stack:
+        for p in parents.get(stack.pop(), ()):
+            if p not in useful:
+                useful.add(p)
+                stack.append(p)
+    return useful
+
+
+def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, retain_graph: bool,
+        captures: dict[tuple[NodeBase, int], list[int]] | None = None, results: list | None = None,
+        accumulate: bool = True) -> None:
+    """Runs backward from ``roots`` (edges) with their gradients.
+
+    ``captures`` maps an edge to positions of ``results`` that want the gradient arriving there; with it only what leads
+    to a capture is computed. Without ``accumulate`` leaves' ``.grad`` stay as they are.
+    """
+    counts = _reachable([n for n, _ in roots])
+    useful = None
+    if captures is not None and not accumulate:
+        useful = _on_path(counts, {n for n, _ in captures})
+    pending: dict[NodeBase, list] = {}
+    ready: list[tuple[int, int, NodeBase]] = []
+    seen: set[NodeBase] = set()
+
+    def arrive(node: NodeBase, nr: int, g) -> None:
+        slots = pending.get(node)
+        if slots is None:
+            slots = pending[node] = [None] * node.outputs
+        slots[nr] = g if slots[nr] is None else slots[nr] + g
+
+    def push(node: NodeBase) -> None:
+        if node not in seen and counts[node] == 0:
+            seen.add(node)
+            heapq.heappush(ready, (-node.sequence, id(node), node))
+
+    with set_grad_enabled(create_graph):
+        for (node, nr), g in zip(roots, grads, strict=True):
+            arrive(node, nr, g)
+        for node, _ in roots:
+            push(node)
+        while ready:
+            node = heapq.heappop(ready)[2]
+            slots = pending.pop(node, None)
+            out: tuple = (None,) * len(node.edges)
+            if slots is not None and any(g is not None for g in slots):
+                slots = _tensor_hooks(node, slots)
+                if node.pre_hooks:
+                    for hook in list(node.pre_hooks.values()):  # type: ignore[attr-defined]
+                        replaced = hook(tuple(slots))
+                        if replaced is not None:
+                            slots = list(replaced) if isinstance(replaced, (tuple, list)) else [replaced]
+                if captures is not None and results is not None:
+                    for k, g in enumerate(slots):
+                        for position in captures.get((node, k), ()):
+                            results[position] = g
+                if useful is None or node in useful:
+                    if isinstance(node, AccumulateGrad):
+                        if accumulate and (captures is None or (node, 0) in captures):
+                            _accumulate(node, slots[0], create_graph)
+                    elif useful is None or any(e is not None and e[0] in useful for e in node.edges):
+                        out = _apply(node, tuple(slots), retain_graph)
+            for edge, g in zip(node.edges, out, strict=True):
+                if edge is not None:
+                    if g is not None:
+                        arrive(edge[0], edge[1], g)
+                    counts[edge[0]] -= 1
+                    push(edge[0])
+
+
+def _tensor_hooks(node: NodeBase, slots: list) -> list:
+    if node.tensor_hooks:
+        for nr, hooks in node.tensor_hooks.items():
+            for hook in list(hooks.values()):
+                if slots[nr] is not None:
+                    replaced = hook(slots[nr])
+                    if replaced is not None:
+                        slots[nr] = replaced
+    if node.retained:
+        for nr, ref in node.retained.items():
+            t = ref()
+            if t is not None and slots[nr] is not None:
+                t._grad = slots[nr]
+    return slots
+
+
+def _apply(node: NodeBase, grads: tuple, retain_graph: bool) -> tuple:
+    try:
+        out = node.apply(grads)  # type: ignore[attr-defined]
+        if modes.anomaly and modes.check_nan:
+            for k, g in enumerate(out):
+                if g is not None and g.dtype.kind in "fc" and bool((g != g).any()):
+                    raise RuntimeError(f"Function '{node.name()}' returned nan values in its {k}th output.")
+    except RuntimeError as error:
+        if modes.anomaly and node.where is not None and not getattr(error, "diya_forward", False):
+            file, line, function = node.where
+            error.args = (f"{error}\nthe forward operation was recorded at {file}:{line}, in {function}",)
+            error.diya_forward = True  # type: ignore[attr-defined]
+        raise
+    if not retain_graph:
+        node.release()  # type: ignore[attr-defined]
+    if node.hooks:
+        for hook in list(node.hooks.values()):
+            replaced = hook(out, grads)
+            if replaced is not None:
+                out = tuple(replaced) if isinstance(replaced, (tuple, list)) else (replaced,)
+    return out
+
+
+def _accumulate(node: AccumulateGrad, g, create_graph: bool) -> None:
+    from ..tensor import from_node
+    t = node.variable
+    if t._hooks:
+        for hook in list(t._hooks.values()):
+            replaced = hook(g)
+            if replaced is not None:
+                g = replaced
+    if t._grad is None:
+        t._grad = g if create_graph else from_node(g._value())  # a storage of its own: g may go to several leaves
+    elif create_graph:
+        t._grad = t._grad + g
+    else:
+        t._grad.add_(g)
+    if t._post_accumulate_hooks:
+        for hook in list(t._post_accumulate_hooks.values()):
+            hook(t)

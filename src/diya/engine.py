@@ -1,0 +1,380 @@
+"""Recording and running: operations append nodes; a flush runs all that is pending and alive as one program.
+
+``record`` infers, raises at once, and appends. ``flush`` (an observation, ``optimizer.step()``, a bound on what is
+pending) turns the pending nodes into a program: which nodes somebody still holds is read off their reference counts,
+so dropping a tensor is all it takes to drop its work. The program's key is the ids of its signatures and the
+positions of its operands; the first time a key is met the program is interpreted, from the second time on it runs
+compiled (see ``Tier``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import OrderedDict
+from sys import getrefcount
+
+from . import interpret
+from .counters import counters
+from .dtypes import dtype as DType
+from .graph import LEAF, PRIMITIVES, SCALAR, Graph, Instruction, Node, Primitive, Signature, Type, type_of
+from .runtime.buffer import Buffer
+
+MAX_PENDING = 8192             # nodes; a loop that observes nothing is flushed here
+MAX_PENDING_BYTES = 256 << 20  # bytes of data made since the last flush, which pending nodes may hold
+MAX_SIGNATURES = 1 << 17
+MAX_PROGRAMS = 1024
+
+# What getrefcount says of an object that only a list (or attribute) holds, and of a loop's variable over such a list.
+_box = [object()]
+IN_LIST = getrefcount(_box[0])
+for _x in [object()]:
+    IN_LOOP = getrefcount(_x)
+del _x, _box
+
+_lock = threading.RLock()
+_pending: list[Node] = []
+_made_bytes = 0
+_signatures: dict[tuple, Signature] = {}
+_scalar_signatures: dict[Type, Signature] = {}
+_leaf_signatures: dict[Type, Signature] = {}
+_package = os.path.dirname(os.path.abspath(__file__)) + os.sep
+VIEW: Primitive | None = None  # ops.movement puts it here: a flush may leave its nodes pending
+
+
+def signature(op: Primitive, attrs, inputs) -> Signature:
+    """The interned signature of an application; infers its type, raising for wrong input, the first time."""
+    key = (op, attrs, *[n.type for n in inputs])
+    found = _signatures.get(key)
+    if found is None:
+        found = Signature(op, attrs, op.infer(attrs, *[n.type for n in inputs]))
+        if len(_signatures) >= MAX_SIGNATURES:
+            _signatures.clear()
+        _signatures[key] = found
+    return found
+
+
+def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
+    """Appends ``op(*inputs)`` to what is pending and returns its node. Raises what the primitive's inference raises."""
+    sig = _signatures.get((op, attrs, *[n.type for n in inputs])) or signature(op, attrs, inputs)
+    node = Node(sig, sig.type, inputs)
+    node.where = user_line() if op.faults or debug_lines else None
+    _pending.append(node)
+    return node
+
+
+def record(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
+    """``append``, and a flush where there is reason for one: much is pending, or an operand is volatile."""
+    global volatile
+    sig = _signatures.get((op, attrs, *[n.type for n in inputs])) or signature(op, attrs, inputs)
+    node = Node(sig, sig.type, inputs)
+    node.where = user_line() if op.faults or debug_lines else None
+    _pending.append(node)
+    if volatile or len(_pending) > MAX_PENDING:
+        volatile = False
+        flush(keep_views=False)
+    return node
+
+
+# Set when an operand's memory may change behind our back before a flush (large exported memory, see storage.py): the
+# operation that reads it then runs at once.
+volatile = False
+
+debug_lines = bool(int(os.environ.get("DIYA_DEBUG", "0") or 0))
+
+
+def user_line() -> tuple[str, int, str] | None:
+    """(file, line, function) of the innermost frame outside diya."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_package):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+
+
+def scalar(value, dtype: DType) -> Node:
+    """A Python number as a 0-dim operand: an argument of the program, never part of its code."""
+    type = type_of((), dtype)
+    sig = _scalar_signatures.get(type)
+    if sig is None:
+        sig = _scalar_signatures.setdefault(type, Signature(SCALAR, None, type))
+    return Node(sig, type, (), value)
+
+
+def leaf(buffer: Buffer, type: Type) -> Node:
+    """A materialised value."""
+    global _made_bytes
+    sig = _leaf_signatures.get(type)
+    if sig is None:
+        sig = _leaf_signatures.setdefault(type, Signature(LEAF, None, type))
+    if _pending:
+        _made_bytes += buffer.nbytes
+        if _made_bytes > MAX_PENDING_BYTES:
+            flush()
+    return Node(sig, type, (), buffer)
+
+
+def observe(node: Node) -> Buffer:
+    """The node's buffer, running what is pending if it has none yet. Raises what running it raised."""
+    value = node.value
+    if value is None:
+        flush(node)
+        value = node.value
+    if isinstance(value, Buffer):
+        return value
+    if isinstance(value, BaseException):
+        raise value.with_traceback(None)
+    return Buffer.of(interpret.scalar_array(value, node.type))
+
+
+class Program:
+    """What is known of one key: its graph, how often it was met, and its compiled form once there is one."""
+
+    __slots__ = ("graph", "met", "compiled", "job")
+
+    def __init__(self, graph: Graph):
+        self.graph, self.met, self.compiled, self.job = graph, 0, None, None
+
+
+_programs: OrderedDict[tuple, Program] = OrderedDict()
+
+
+def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
+    """Runs all pending work that somebody still needs, as one program.
+
+    ``wanted`` is a node whose value must be there afterwards (a pending view would otherwise stay one). Raises the
+    first exception of a node that failed; values that do not depend on it are computed all the same. A
+    KeyboardInterrupt or MemoryError leaves everything pending, so the process stays usable.
+    """
+    global _made_bytes
+    with _lock:
+        if wanted is not None and wanted.value is not None:
+            return  # another thread's flush made it
+        count = len(_pending)
+        nodes = _pending[:count]
+        del _pending[:count]
+        _made_bytes = 0
+        if not nodes:
+            if wanted is not None and wanted.value is None:
+                raise RuntimeError("internal error: a value is wanted that was never recorded; please report this")
+            return
+        counters.nodes_recorded += count
+        try:
+            _run(nodes, count, wanted, keep_views)
+        except (KeyboardInterrupt, MemoryError):
+            _pending[:0] = [n for n in nodes if n.value is None]
+            raise
+
+
+_failed = False  # whether any node ever failed: only then need a flush look for what a failure poisons
+
+
+def _run(nodes: list[Node], count: int, wanted: Node | None, keep_views: bool) -> None:
+    global _failed
+    # 1. Who is needed: what is held from outside (a reference count above that of the graph itself) and what that reads.
+    for i in range(count):
+        nodes[i].index = i
+    operands = [[x.index for x in n.inputs if x.value is None] for n in nodes]
+    uses = [0] * count
+    for reads in operands:
+        for j in reads:
+            uses[j] += 1
+    needed, held = [False] * count, [False] * count
+    n = None
+    for i in range(count - 1, -1, -1):
+        if getrefcount(nodes[i]) > IN_LIST + uses[i]:
+            held[i] = needed[i] = True
+        if needed[i]:
+            for j in operands[i]:
+                needed[j] = True
+    if wanted is not None and wanted.value is None and not held[wanted.index]:
+        raise RuntimeError("internal error: a value is wanted that is not pending; please report this")
+    # 2. Views of something that stays are kept as views: they are cheap to read, and copying them is not.
+    deferred: set[int] = set()
+    for i in range(count if keep_views else 0):
+        n = nodes[i]
+        if held[i] and n.signature.op is VIEW and n is not wanted:
+            base = n.inputs[0]
+            if base.value is not None or (held[base.index] and base.index not in deferred):
+                held[i] = False
+                deferred.add(i)
+                _pending.append(n)
+    if deferred:
+        needed = list(held)
+        for i in range(count - 1, -1, -1):
+            if needed[i]:
+                for j in operands[i]:
+                    needed[j] = True
+    n = base = None
+    # 3. The key: ids of signatures with positions of operands, then of leaves, then which positions are outputs.
+    key: list[int] = []
+    position: dict[int, int] = {}
+    leaves: list[Node] = []
+    at = 0
+    if _failed:
+        _poison(nodes)
+    live = [nodes[i] for i in range(count) if needed[i] and nodes[i].value is None]
+    outputs = [nodes[i] for i in range(count) if held[i] and nodes[i].value is None]
+    if not outputs:
+        return
+    for n in live:
+        for x in n.inputs:
+            if x.value is not None and id(x) not in position:
+                position[id(x)] = at
+                at += 1
+                leaves.append(x)
+                key.append(-x.signature.id if x.signature.op is SCALAR else -_leaf_id(x.type))
+        position[id(n)] = at
+        at += 1
+        key.append(n.signature.id)
+        key += [position[id(x)] for x in n.inputs]
+    key.append(0)
+    key += [position[id(n)] for n in outputs]
+    # 4. Leaves that die with this program may be overwritten by it.
+    key.append(0)
+    donated: list[int] = []
+    if not any(n.signature.op.faults for n in live):
+        reads: dict[int, int] = {}
+        for i in range(count):
+            if i not in deferred:  # a deferred view goes on reading its base
+                for x in nodes[i].inputs:
+                    reads[id(x)] = reads.get(id(x), 0) + 1
+        for x in leaves:
+            if isinstance(x.value, Buffer) and getrefcount(x) <= IN_LOOP + reads[id(x)] \
+                    and getrefcount(x.value) <= IN_LIST:
+                donated.append(position[id(x)])
+    key += donated
+    full_key = tuple(key)
+    program = _programs.get(full_key)
+    if program is None:
+        program = Program(_freeze(live, position, outputs, donated, at))
+        counters.programs_met += 1
+        _programs[full_key] = program
+        if len(_programs) > MAX_PROGRAMS:
+            _programs.popitem(last=False)
+    else:
+        counters.cache_hits += 1
+        _programs.move_to_end(full_key)
+    # 5. Run it.
+    arguments = [x.value for x in leaves]
+    results = run_program(program, arguments)
+    counters.flushes += 1
+    counters.nodes_run += len(live)
+    # 6. Hand the values out, and let go of the graph.
+    failure = None
+    for n, value in zip(outputs, results, strict=True):
+        if isinstance(value, BaseException):
+            failure, _failed = failure or value, True
+        n.value = value
+        n.inputs = ()
+    if failure is not None:
+        raise describe_fault(failure)
+
+
+def _poison(nodes: list[Node]) -> None:
+    """What reads a value that failed fails with it."""
+    for n in nodes:
+        for x in n.inputs:
+            if isinstance(x.value, BaseException):
+                n.value, n.inputs = x.value, ()
+                break
+
+
+def _leaf_id(type: Type) -> int:
+    sig = _leaf_signatures.get(type)
+    if sig is None:
+        sig = _leaf_signatures.setdefault(type, Signature(LEAF, None, type))
+    return sig.id
+
+
+def describe_fault(error: BaseException) -> BaseException:
+    """The error with the user's line that recorded the failing operation in its message."""
+    where = getattr(error, "diya_where", None)
+    if where is not None and not getattr(error, "diya_described", False):
+        error.args = (f"{error}\n  recorded at {where[0]}:{where[1]}, in {where[2]}",)
+        error.diya_described = True  # type: ignore[attr-defined]
+    return error
+
+
+def _freeze(live, position, outputs, donated, size) -> Graph:
+    code: list = [None] * size
+    for n in live:
+        for x in n.inputs:
+            if x.value is not None:
+                op = SCALAR if x.signature.op is SCALAR else LEAF
+                code[position[id(x)]] = Instruction(op, (), None, x.type)
+        code[position[id(n)]] = Instruction(n.signature.op, tuple(position[id(x)] for x in n.inputs), n.signature.attrs,
+                                            n.type, n.where)
+    graph = Graph(tuple(code), tuple(position[id(n)] for n in outputs), tuple(donated))
+    return graph.verify() if checks else graph
+
+
+checks = bool(int(os.environ.get("DIYA_VERIFY", "0") or 0))
+
+
+# -- tiers -------------------------------------------------------------------------------------------------------------
+
+class Tier:
+    """``with Tier(0)`` interprets everything in the block, ``Tier(1)`` compiles at the first meeting; ``DIYA_TIER``
+    does it for the process. Unpinned (None), history decides: interpreted when first met, compiled from then on."""
+
+    pinned: int | None = {"": None, "0": 0, "1": 1}[os.environ.get("DIYA_TIER", "")]
+
+    def __init__(self, tier: int | None):
+        if tier not in (0, 1, None):
+            raise ValueError(f"tier is 0 (interpret), 1 (compile) or None (by history), got {tier!r}")
+        self.tier = tier
+
+    def __enter__(self):
+        flush()
+        self.previous, Tier.pinned = Tier.pinned, self.tier
+        return self
+
+    def __exit__(self, *_):
+        try:
+            flush()
+        finally:
+            Tier.pinned = self.previous
+
+
+_compiler = None  # the compiler's entry; False where llvmlite is not installed
+
+
+def compiler():
+    """``compile_graph``, or None where llvmlite is absent. Imported at the first use."""
+    global _compiler
+    if _compiler is None:
+        from importlib.util import find_spec
+        if find_spec("llvmlite") is None:
+            _compiler = False
+        else:
+            from .compiler.pipeline import compile_graph
+            _compiler = compile_graph
+    return _compiler or None
+
+
+def run_program(program: Program, arguments: list) -> list:
+    """Runs a program on the tier that its history says (never the clock). Outputs are Buffers, or an exception."""
+    program.met += 1
+    tier = Tier.pinned
+    if tier is None:
+        tier = 0 if program.met == 1 or not worth_compiling(program.graph) else 1
+    if tier == 1 and compiler() is not None:
+        if program.compiled is None:
+            program.compiled = compiler()(program.graph)
+            counters.programs_compiled += 1
+        counters.programs_run_compiled += 1
+        return program.compiled.run(arguments)
+    counters.programs_interpreted += 1
+    return interpret.run(program.graph, arguments)
+
+
+def worth_compiling(graph: Graph) -> bool:
+    """Whether anything in the graph would run as native code at all."""
+    return any(n.op.kind in ("elementwise", "reduce", "contract") for n in graph.code)
+
+
+def lookup(name: str) -> Primitive:
+    return PRIMITIVES[name]

@@ -1,0 +1,25 @@
+"""The operator table. Importing this package defines every operator; `OPERATORS` holds their records.
+
+A module is a family; an operator stands in one place with its rules. The order of imports is the order in which
+families build on one another.
+"""
+
+from . import movement as movement  # isort: skip
+from . import elementwise as elementwise  # isort: skip
+from . import creation as creation  # isort: skip
+from . import reduce as reduce  # isort: skip
+from . import scan as scan  # isort: skip
+from . import contraction as contraction  # isort: skip
+from . import matmul as matmul  # isort: skip
+from . import index as index  # isort: skip
+from .record import OPERATORS as OPERATORS
+
+
+def publish(namespace: dict, prefix: str = "") -> None:
+    """Puts the operators whose path is ``prefix`` + one name into a module's namespace, under all their names."""
+    for path, record in OPERATORS.items():
+        if path.startswith(prefix):
+            name = path[len(prefix):]
+            if "." not in name:
+                for alias in (name, *record.aliases):
+                    namespace[alias] = record.function

@@ -1,0 +1,412 @@
+"""Indexing: Python's ``t[...]`` whole, and the operators that read or write at positions held in data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import engine
+from ..autograd.modes import modes
+from ..autograd.tape import Rule, track
+from ..dtypes import bool_, int64, uint8
+from ..graph import Node, Type, broadcast_shapes, primitive, type_of
+from ..runtime.buffer import Buffer
+from ..tensor import Tensor, _from_array, assign, check_inplace, from_node, wrap_dim
+from .movement import cast, slice_dim
+from .record import operator
+
+# -- primitives --------------------------------------------------------------------------------------------------------
+
+
+def _check(index: np.ndarray, size: int, dim: int) -> None:
+    bad = (index < -size) | (index >= size)
+    if bad.any():
+        raise IndexError(f"index {int(index[bad].reshape(-1)[0])} is out of bounds for dimension {dim} with size {size}")
+
+
+def _infer_index(attrs, x: Type, *indices: Type) -> Type:
+    return type_of(broadcast_shapes(*(i.shape for i in indices)) + tuple(x.shape[len(indices):]), x.dtype)
+
+
+def _interpret_index(attrs, x, *indices):
+    for d, i in enumerate(indices):
+        _check(i, x.shape[d], d)
+    return x[indices]
+
+
+def _interpret_index_put(accumulate, x, v, *indices, overwrite: bool):
+    for d, i in enumerate(indices):
+        _check(i, x.shape[d], d)
+    out = x if overwrite else x.copy()
+    if not accumulate:
+        out[indices] = v
+    elif x.dtype == np.uint16:
+        raise NotImplementedError("index_put with accumulate=True on bfloat16 storage")
+    else:
+        np.add.at(out, indices, v)
+    return out
+
+
+INDEX = primitive("index", "index", _infer_index, interpret=_interpret_index, faults=True)
+INDEX_PUT = primitive("index_put", "index", lambda accumulate, x, v, *i: x, interpret=_interpret_index_put, faults=True)
+
+
+def _checked_gather(dim, x, index):
+    _check(index, x.shape[dim], dim)
+    grid = [np.arange(s).reshape([-1 if d == k else 1 for k in range(index.ndim)]) for d, s in enumerate(index.shape)]
+    grid[dim] = index
+    return x[tuple(grid)]
+
+
+GATHER = primitive("gather", "index", lambda dim, x, i: type_of(i.shape, x.dtype), interpret=_checked_gather, faults=True)
+
+
+def _wide(x: Tensor) -> bool:
+    return x.dtype.name in ("bfloat16", "float16")
+
+
+def take_at(x: Tensor, indices: list[Tensor]) -> Tensor:
+    """``x[i₀, i₁, …]`` on the leading dimensions."""
+    _check_now(x, indices)
+    nodes = (x._value(), *[i._value() for i in indices])
+    out = from_node(engine.record(INDEX, nodes, None))
+    if x._rg and modes.grad:
+        track(_index_rule(len(indices)), (out,), (x, *indices), nodes, {})
+    return out
+
+
+def put_at(x: Tensor, indices: list[Tensor], value: Tensor, accumulate: bool) -> Tensor:
+    """A copy of ``x`` with ``value`` put at (or added to) ``[i₀, i₁, …]``; a later one wins where positions repeat."""
+    _check_now(x, indices)
+    shape = broadcast_shapes(*(i.shape for i in indices)) + tuple(x.shape[len(indices):])
+    if tuple(value.shape) != shape:
+        value = value.expand(shape) if value.dim() <= len(shape) else value.reshape(value.shape[-len(shape):] if shape else ()).expand(shape)
+    if accumulate and _wide(x):
+        from .. import dtypes
+        return cast(put_at(cast(x, dtypes.float32), indices, cast(value, dtypes.float32), True), x.dtype)
+    nodes = (x._value(), value._value(), *[i._value() for i in indices])
+    out = from_node(engine.record(INDEX_PUT, nodes, accumulate))
+    if modes.grad and (x._rg or value._rg):
+        track(_put_rule(len(indices)), (out,), (x, value, *indices), nodes, {"accumulate": accumulate})
+    return out
+
+
+_rules: dict[tuple, Rule] = {}
+
+
+def _index_rule(k: int) -> Rule:
+    rule = _rules.get(("index", k))
+    if rule is None:
+        names = ["i%d" % i for i in range(k)]
+        scope: dict[str, Any] = {"put_at": put_at}
+        exec(f"def grad(g, shape, {', '.join(names)}): return put_at(g.new_zeros(shape), [{', '.join(names)}], g, True)", scope)
+        rule = _rules["index", k] = Rule("Index", ("input", *names), {"input": scope["grad"]})
+    return rule
+
+
+def _put_rule(k: int) -> Rule:
+    rule = _rules.get(("put", k))
+    if rule is None:
+        names = ["i%d" % i for i in range(k)]
+        args = ", ".join(names)
+        scope: dict[str, Any] = {"put_at": put_at, "take_at": take_at}
+        exec(f"def base(g, accumulate, {args}): return g if accumulate else put_at(g, [{args}], g.new_zeros(()), False)\n"
+             f"def value(g, {args}): return take_at(g, [{args}])", scope)
+        rule = _rules["put", k] = Rule("IndexPut", ("input", "value", *names), {"input": scope["base"], "value": scope["value"]},
+                                       broadcasts=True)
+    return rule
+
+
+def _check_now(x: Tensor, indices: list[Tensor]) -> None:
+    """Bounds at the user's line, where the positions are known already (a batch of labels, a constant)."""
+    for d, i in enumerate(indices):
+        node: Node = i._storage.node
+        if isinstance(node.value, Buffer) and i._type.numel:
+            low, high = int((a := i._array_of(node)).min()), int(a.max())
+            if low < -x.shape[d] or high >= x.shape[d]:
+                raise IndexError(f"index {high if high >= x.shape[d] else low} is out of bounds for dimension {d} with size "
+                                 f"{x.shape[d]}")
+
+
+# -- t[...] --------------------------------------------------------------------------------------------------------------
+
+
+def _as_index(item) -> Any:
+    """A list or array used as an index, as a tensor."""
+    if isinstance(item, Tensor):
+        return item
+    if isinstance(item, np.ndarray):
+        return _from_array(np.ascontiguousarray(item).astype(bool if item.dtype.kind == "b" else np.int64))
+    if isinstance(item, range):
+        item = list(item)
+    from .creation import tensor
+    if not item:
+        return tensor([], dtype=int64)
+    return tensor(item)
+
+
+def _parse(self: Tensor, key) -> tuple[Tensor, list[tuple[int, Tensor]], bool]:
+    """Basic indexing done as views; what is left: (view, [(dimension, index tensor)], whether any index is given)."""
+    items = list(key) if isinstance(key, tuple) else [key]
+    items = [_as_index(i) if isinstance(i, (list, np.ndarray, range)) and not isinstance(i, Tensor) else i for i in items]
+    used = 0
+    for i in items:
+        if i is None or i is Ellipsis or isinstance(i, bool):
+            continue
+        used += i.dim() if isinstance(i, Tensor) and i.dtype in (bool_, uint8) else 1
+    if used > self.dim():
+        raise IndexError(f"too many indices for tensor of dimension {self.dim()}")
+    if sum(i is Ellipsis for i in items) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    if not any(i is Ellipsis for i in items):
+        items.append(Ellipsis)
+    view, dim = self, 0
+    advanced: list[tuple[int, Tensor]] = []
+    for i in items:
+        if i is None:
+            view = view.unsqueeze(dim)
+            dim += 1
+        elif i is Ellipsis:
+            dim += self.dim() - used
+        elif isinstance(i, bool):
+            view = view.unsqueeze(dim)
+            advanced.append((dim, _from_array(np.zeros(1 if i else 0, np.int64))))
+            dim += 1
+        elif isinstance(i, slice):
+            start, stop, step = (x.__index__() if x is not None else None for x in (i.start, i.stop, i.step))
+            if not (start in (None, 0) and stop is None and step in (None, 1)):
+                view = slice_dim(view, dim, start, stop, 1 if step is None else step)
+            dim += 1
+        elif isinstance(i, Tensor):
+            if i.dtype in (bool_, uint8):
+                for k in range(i.dim()):
+                    if i.shape[k] != view.shape[dim + k]:
+                        raise IndexError(f"The shape of the mask {list(i.shape)} at index {k} does not match the shape of the "
+                                         f"indexed tensor {list(self.shape)} at index {dim + k}")
+                if i.dim() == 0:
+                    view = view.unsqueeze(dim)
+                    advanced.append((dim, _from_array(np.zeros(1 if bool(i) else 0, np.int64))))
+                    dim += 1
+                    continue
+                mask = i._value()
+                found = np.nonzero(engine.observe(mask).typed(i.shape, i.dtype.numpy))
+                for k, positions in enumerate(found):
+                    advanced.append((dim + k, _from_array(np.ascontiguousarray(positions, np.int64))))
+                dim += i.dim()
+            elif i.dtype.kind in "iu":
+                if i.dim() == 0 and isinstance(i._storage.node.value, Buffer) and not i._rg:
+                    view = view.select(dim, int(i.item()))
+                else:
+                    advanced.append((dim, i if i.dtype is int64 else i.to(int64)))
+                    dim += 1
+            else:
+                raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {i.dtype}")
+        elif hasattr(i, "__index__"):
+            try:
+                view = view.select(dim, i.__index__())
+            except IndexError:
+                raise IndexError(f"index {i.__index__()} is out of bounds for dimension {dim} with size {view.shape[dim]}") from None
+        else:
+            raise IndexError(f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                             f"(got {type(i).__name__})")
+    return view, advanced, bool(items)
+
+
+def _arrange(view: Tensor, advanced: list[tuple[int, Tensor]]) -> tuple[list[int], int, list[Tensor]]:
+    """Order that brings indexed dimensions to the front, where the result's index dimensions then go, the indices."""
+    dims = [d for d, _ in advanced]
+    rest = [d for d in range(view.dim()) if d not in dims]
+    adjacent = dims == list(range(dims[0], dims[0] + len(dims)))
+    try:
+        broadcast_shapes(*(i.shape for _, i in advanced))
+    except RuntimeError:
+        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                         + ", ".join(str(list(i.shape)) for _, i in advanced)) from None
+    return dims + rest, dims[0] if adjacent else 0, [i for _, i in advanced]
+
+
+def _back(rank_index: int, at: int, rest: int) -> list[int]:
+    """The permutation that moves the leading index dimensions to position ``at`` among the rest."""
+    moved = list(range(rank_index, rank_index + rest))
+    return moved[:at] + list(range(rank_index)) + moved[at:]
+
+
+def getitem(self: Tensor, key) -> Tensor:
+    view, advanced, _ = _parse(self, key)
+    if not advanced:
+        if view is self:
+            from .movement import _ALIAS_RULE
+            from ..tensor import view_of
+            return view_of(self, self.shape, self.stride(), self._offset, _ALIAS_RULE)
+        return view
+    order, at, indices = _arrange(view, advanced)
+    x = view if order == list(range(view.dim())) else view.permute(order)
+    out = take_at(x, indices)
+    rank_index = len(broadcast_shapes(*(i.shape for i in indices)))
+    if at:
+        out = out.permute(_back(rank_index, at, view.dim() - len(indices))).contiguous()
+    return out
+
+
+def setitem(self: Tensor, key, value) -> None:
+    check_inplace(self)
+    view, advanced, _ = _parse(self, key)
+    if not isinstance(value, Tensor):
+        from .creation import tensor
+        if isinstance(value, (int, float, complex)):
+            from .. import engine as e
+            value = from_node(e.scalar(value, view.dtype)) if not (isinstance(value, complex) and view.dtype.kind != "c") \
+                else tensor(value)
+        else:
+            value = tensor(value) if not isinstance(value, np.ndarray) else _from_array(np.array(value, order="C"))
+    if value.dtype is not view.dtype:
+        if value.dtype.kind == "c" and view.dtype.kind != "c":
+            raise RuntimeError("value cannot be converted to a real type without overflow: it is complex")
+        value = value.to(view.dtype)
+    if not advanced:
+        extra = value.dim() - view.dim()
+        if extra > 0 and all(s == 1 for s in value.shape[:extra]):
+            value = value.reshape(value.shape[extra:])
+        if value.shape != view.shape:
+            try:
+                value = value.expand(view.shape)
+            except RuntimeError:
+                raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing "
+                                   f"result of shape {list(view.shape)}") from None
+        assign(view, value)
+        return
+    order, at, indices = _arrange(view, advanced)
+    lead = broadcast_shapes(*(i.shape for i in indices))
+    rest = [view.shape[d] for d in order[len(indices):]]
+    shape = rest[:at] + list(lead) + rest[at:] if at else list(lead) + rest
+    extra = value.dim() - len(shape)
+    if extra > 0 and all(s == 1 for s in value.shape[:extra]):
+        value = value.reshape(value.shape[extra:])
+    try:
+        value = value.expand(shape)
+    except RuntimeError:
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
+                           f"shape {shape}") from None
+    if at:
+        n = len(lead)
+        value = value.permute([*range(at, at + n), *range(at), *range(at + n, len(shape))])
+    front = view if order == list(range(view.dim())) else view.permute(order)
+    new = put_at(front, indices, value, False)
+    if order != list(range(view.dim())):
+        inverse = [0] * len(order)
+        for i, d in enumerate(order):
+            inverse[d] = i
+        new = new.permute(inverse)
+    assign(view, new)
+
+
+Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
+Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
+
+
+# -- gather --------------------------------------------------------------------------------------------------------------
+
+
+def grid(shape, dim: int, index: Tensor) -> list[Tensor]:
+    """Index tensors for every dimension, ``index`` for ``dim`` and its own position for the others."""
+    from .creation import arange
+    return [index if d == dim else arange(s).reshape([-1 if k == d else 1 for k in range(len(shape))])
+            for d, s in enumerate(shape)]
+
+
+def check_index(name: str, index: Tensor) -> Tensor:
+    if index.dtype not in (int64,) and index.dtype.name != "int32":
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}")
+    return index if index.dtype is int64 else index.to(int64)
+
+
+@operator()
+def gather(input, dim, index, *, sparse_grad=False):
+    index = check_index("gather", index)
+    dim = wrap_dim(dim, input.dim())
+    if input.dim() == 0 or index.dim() == 0:
+        out = gather(input.reshape(-1), 0, index.reshape(-1))
+        return out.reshape(index.shape)
+    if index.dim() != input.dim():
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as input tensor: got {index.dim()} and "
+                           f"{input.dim()}")
+    for d in range(input.dim()):
+        if d != dim and index.shape[d] > input.shape[d]:
+            raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than self "
+                               f"{list(input.shape)} apart from dimension {dim}")
+    if isinstance(index._storage.node.value, Buffer) and index.numel():
+        a = index._array_of(index._storage.node)
+        if int(a.min()) < 0 or int(a.max()) >= input.shape[dim]:
+            raise IndexError(f"index {int(a.max() if a.max() >= input.shape[dim] else a.min())} is out of bounds for dimension {dim} "
+                             f"with size {input.shape[dim]}")
+    nodes = (input._value(), index._value())
+    out = from_node(engine.record(GATHER, nodes, dim))
+    if input._rg and modes.grad:
+        track(_GATHER, (out,), (input, index), nodes, {"dim": dim})
+    return out
+
+
+_GATHER = Rule("Gather", ("input", "index"), dict(
+    input=lambda g, index, shape, dim: put_at(g.new_zeros(shape), grid(index.shape, dim, index), g, True)))
+
+
+@operator()
+def index_select(input, dim, index):
+    index = check_index("index_select", index)
+    if index.dim() > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    if not input.dim():
+        return input.reshape(1).index_select(0, index).reshape(())
+    dim = wrap_dim(dim, input.dim())
+    x = input.movedim(dim, 0) if dim else input
+    out = take_at(x, [index.reshape(-1)])
+    return out.movedim(0, dim).contiguous() if dim else out
+
+
+@operator(out=False)
+def masked_fill(input, mask, value):
+    from .elementwise import where
+    if mask.dtype is not bool_:
+        raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
+    if isinstance(value, Tensor):
+        if value.dim():
+            raise RuntimeError(f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.dim()} "
+                               f"dimension(s).")
+        value = value.to(input.dtype)
+    else:
+        if isinstance(value, complex) and input.dtype.kind != "c" or isinstance(value, float) and input.dtype.kind in "ui":
+            raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
+        value = from_node(engine.scalar(value, input.dtype))
+    return where(mask, value, input)
+
+
+def _masked_fill_(self, mask, value):
+    check_inplace(self)
+    return assign(self, masked_fill(self, mask.expand(self.shape) if mask.shape != self.shape else mask, value))
+
+
+Tensor.masked_fill_ = _masked_fill_  # type: ignore[attr-defined]
+
+
+@operator(differentiable=False, out=False)
+def nonzero(input, *, as_tuple=False):
+    array = input._to_array()
+    if input.dtype.name == "bfloat16":
+        array = array & 0x7FFF
+    found = np.nonzero(array) if input.dim() else (() if as_tuple else ((np.zeros(1 if array else 0),) * 0))
+    if as_tuple:
+        if not input.dim():
+            return (_from_array(np.zeros(1 if array else 0, np.int64)),)
+        return tuple(_from_array(np.ascontiguousarray(f, np.int64)) for f in found)
+    if not input.dim():
+        return _from_array(np.empty((1 if array else 0, 0), np.int64))
+    return _from_array(np.ascontiguousarray(np.stack(found, 1), np.int64))
+
+
+@operator()
+def masked_select(input, mask):
+    if mask.dtype is not bool_:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes(input.shape, mask.shape)
+    return getitem(input.expand(shape), mask.expand(shape))

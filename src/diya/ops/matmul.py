@@ -1,0 +1,211 @@
+"""Matrix products of every kind, as contractions."""
+
+from __future__ import annotations
+
+from ..graph import Affine, Contraction, broadcast_shapes
+from ..tensor import Tensor
+from .contraction import contract
+from .record import _long_name, operator
+
+
+def _v(*index: int) -> tuple[Affine, ...]:
+    return tuple(Affine(((i, 1),)) for i in index)
+
+
+def _same_dtype(name: str, a: Tensor, b: Tensor) -> None:
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"{name}: expected both operands to have the same dtype, but got: {_long_name(a.dtype)} and "
+                           f"{_long_name(b.dtype)}: convert one with .to(dtype)")
+
+
+def _two_d(name: str, **tensors: Tensor) -> None:
+    for argument, (x, rank) in {k: v if isinstance(v, tuple) else (v, 2) for k, v in tensors.items()}.items():
+        if x.dim() != rank:
+            raise RuntimeError(f"{name}: expected {argument} to be {rank}-D, got {x.dim()}-D of size {list(x.shape)}")
+
+
+@operator()
+def mm(input, mat2):
+    if input.dim() != 2 or mat2.dim() != 2:
+        raise RuntimeError("self must be a matrix" if input.dim() != 2 else "mat2 must be a matrix")
+    _same_dtype("mm", input, mat2)
+    (m, k), (k2, n) = input.shape, mat2.shape
+    if k != k2:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {k2}x{n})")
+    return contract(input, mat2, Contraction((m, n, k), 2, _v(0, 2), _v(2, 1)), "Mm")
+
+
+@operator()
+def bmm(input, mat2):
+    if input.dim() != 3 or mat2.dim() != 3:
+        raise RuntimeError("batch1 must be a 3D tensor" if input.dim() != 3 else "batch2 must be a 3D tensor")
+    _same_dtype("bmm", input, mat2)
+    (b, m, k), (b2, k2, n) = input.shape, mat2.shape
+    if b != b2 or k != k2:
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: [{b2}, {k2}].")
+    return contract(input, mat2, Contraction((b, m, n, k), 3, _v(0, 1, 3), _v(0, 3, 2)), "Bmm")
+
+
+@operator()
+def dot(input, tensor):
+    if input.dim() != 1 or tensor.dim() != 1:
+        raise RuntimeError(f"1D tensors expected, but got {input.dim()}D and {tensor.dim()}D tensors")
+    _same_dtype("dot", input, tensor)
+    if input.shape != tensor.shape:
+        raise RuntimeError(f"inconsistent tensor size, expected tensor {list(input.shape)} and src {list(tensor.shape)} to have "
+                           f"the same number of elements, but got {input.numel()} and {tensor.numel()} elements respectively")
+    return contract(input, tensor, Contraction((input.shape[0],), 0, _v(0), _v(0)), "Dot")
+
+
+@operator()
+def vdot(input, other):
+    return dot(input.conj(), other)
+
+
+@operator()
+def mv(input, vec):
+    if input.dim() != 2 or vec.dim() != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got {vec.dim()}, {input.dim()}, {vec.dim()}")
+    _same_dtype("mv", input, vec)
+    (m, k), (k2,) = input.shape, vec.shape
+    if k != k2:
+        raise RuntimeError(f"size mismatch, got input ({m}), mat ({m}x{k}), vec ({k2})")
+    return contract(input, vec, Contraction((m, k), 1, _v(0, 1), _v(1)), "Mv")
+
+
+@operator(aliases=("ger",))
+def outer(input, vec2):
+    if input.dim() != 1 or vec2.dim() != 1:
+        raise RuntimeError(f"outer: Expected 1-D argument self, but got {input.dim()}-D and {vec2.dim()}-D")
+    return input.unsqueeze(1) * vec2
+
+
+@operator()
+def matmul(input, other):
+    a, b = input, other
+    if not isinstance(other, Tensor):
+        raise TypeError(f"matmul(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
+    if not a.dim() or not b.dim():
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.dim()}D and {b.dim()}D")
+    _same_dtype("matmul", a, b)
+    if a.dim() == 1 and b.dim() == 1:
+        return dot(a, b)
+    k, k2 = a.shape[-1], b.shape[-2 if b.dim() > 1 else 0]
+    if k != k2:
+        rows = a.numel() // k if k and a.dim() > 1 else 1
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{k} and {k2}x{b.shape[-1] if b.dim() > 1 else 1}): "
+                           f"the last dimension of {list(a.shape)} must equal the {'second to last' if b.dim() > 1 else 'only'} "
+                           f"dimension of {list(b.shape)}")
+    # Index variables: the common batch dimensions, then m and n where there are, then k.
+    batch_a, batch_b = a.shape[:-2], b.shape[:-2]
+    batch = broadcast_shapes(batch_a, batch_b) if batch_a and batch_b else tuple(batch_a or batch_b)
+    a, b = _drop_broadcast(a, batch, 2), _drop_broadcast(b, batch, 2)
+    nb = len(batch)
+    sizes = list(batch)
+    m = n = None
+    if a.dim() > 1:
+        m = len(sizes)
+        sizes.append(input.shape[-2])
+    if b.dim() > 1:
+        n = len(sizes)
+        sizes.append(other.shape[-1])
+    n_out = len(sizes)
+    sizes.append(k)
+    return contract(a, b, Contraction(tuple(sizes), n_out, _coords(a, nb, batch, m, n_out, 2, first=True),
+                                      _coords(b, nb, batch, n_out, n, 2, first=False)),
+                    "Mm" if input.dim() == other.dim() == 2 else "Bmm")
+
+
+def _drop_broadcast(x: Tensor, batch, inner: int) -> Tensor:
+    """Without batch dimensions that only broadcast (size 1 against more): the contraction does not index them."""
+    lead = len(batch) - (x.dim() - inner)
+    gone = [d for d in range(max(0, x.dim() - inner)) if x.shape[d] == 1 and batch[lead + d] != 1]
+    return x.squeeze(gone) if gone else x
+
+
+def _coords(x: Tensor, nb: int, batch, row, column, inner: int, first: bool) -> tuple[Affine, ...]:
+    if x.dim() == 1:
+        return _v(column if first else row)
+    have = x.dim() - inner
+    # batch variables that this operand has: those whose size it shares, matched from the right
+    variables: list[int] = []
+    v = nb - 1
+    for d in range(have - 1, -1, -1):
+        while x.shape[d] != batch[v] or v - d < 0:
+            v -= 1
+        variables.append(v)
+        v -= 1
+    return _v(*reversed(variables), row, column)
+
+
+Tensor.__matmul__ = lambda self, other: matmul(self, other) if isinstance(other, Tensor) else NotImplemented  # type: ignore
+Tensor.__rmatmul__ = lambda self, other: matmul(other, self) if isinstance(other, Tensor) else NotImplemented  # type: ignore
+
+
+def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
+    if alpha != 1:
+        product = product * alpha
+    if beta == 0:
+        return product
+    return (x if beta == 1 else x * beta) + product
+
+
+def _check_scales(name: str, x: Tensor, beta, alpha) -> None:
+    if x.dtype.kind in "biu" and (isinstance(beta, float) or isinstance(alpha, float)):
+        raise RuntimeError(f"{name}: For integral input tensors, argument beta and alpha must not be floating point numbers.")
+
+
+def _add_product(name: str, product):
+    def call(input, a, b, *, beta=1, alpha=1):
+        _check_scales(name, a, beta, alpha)
+        return _scaled(input, beta, product(a, b), alpha)
+    return call
+
+
+@operator(inplace=True)
+def addmm(input, mat1, mat2, *, beta=1, alpha=1):
+    _check_scales("addmm", mat1, beta, alpha)
+    return _scaled(input, beta, mm(mat1, mat2), alpha)
+
+
+@operator(inplace=True)
+def addmv(input, mat, vec, *, beta=1, alpha=1):
+    _check_scales("addmv", mat, beta, alpha)
+    return _scaled(input, beta, mv(mat, vec), alpha)
+
+
+@operator(inplace=True)
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    _check_scales("baddbmm", batch1, beta, alpha)
+    return _scaled(input, beta, bmm(batch1, batch2), alpha)
+
+
+@operator(inplace=True)
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    _check_scales("addbmm", batch1, beta, alpha)
+    return _scaled(input, beta, bmm(batch1, batch2).sum(0), alpha)
+
+
+@operator(inplace=True)
+def addr(input, vec1, vec2, *, beta=1, alpha=1):
+    return _scaled(input, beta, outer(vec1, vec2), alpha)
+
+
+@operator("nn.functional.linear", method=False, out=False)
+def linear(input, weight, bias=None):
+    if weight.dim() not in (1, 2):
+        raise RuntimeError(f"linear: weight must be 1-D or 2-D, got size {list(weight.shape)}")
+    if not input.dim() or input.shape[-1] != weight.shape[-1]:
+        rows = input.numel() // input.shape[-1] if input.dim() and input.shape[-1] else 1
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1] if input.dim() else 1} and "
+                           f"{weight.shape[-1]}x{weight.shape[0]}): linear expects an input whose last dimension is "
+                           f"{weight.shape[-1]}, got {list(input.shape)}")
+    _same_dtype("linear", input, weight)
+    if weight.dim() == 1:
+        out = matmul(input, weight)
+    else:
+        *lead, k = input.shape
+        nb = len(lead)
+        out = contract(input, weight, Contraction((*lead, weight.shape[0], k), nb + 1, _v(*range(nb), nb + 1), _v(nb, nb + 1)),
+                       "Addmm" if bias is not None and nb == 1 else "Mm")
+    return out if bias is None else out + bias

@@ -1,0 +1,463 @@
+"""The operator table: one record for each operator, from which functions, methods, in-place and ``out=`` forms are made.
+
+Two ways in, both decorators or calls that stand beside the rules:
+
+``@operator()`` on a Python function over other operators is a whole operator (a *composite*): its signature is
+PyTorch's, its gradient that of what it calls. ``@operator(grad=...)`` gives it a gradient of its own; it then runs off
+the tape, and its rule (see `diya.autograd.tape`) stands for all of it.
+
+``elementwise(...)`` and its like in the other modules make an operator over one primitive of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from .. import dtypes, engine, views
+from ..autograd.modes import modes
+from ..autograd.tape import Rule, track
+from ..dtypes import dtype as DType
+from ..dtypes import promote_types
+from ..graph import Node, Primitive
+from ..tensor import Tensor, assign, check_inplace, from_node, strided_from_node
+
+overrides_exist = False  # whether any Tensor subclass overrides __torch_function__: only then are arguments searched
+
+
+class Operator:
+    """An operator's record. ``path`` is its public name below ``torch`` ("add", "nn.functional.relu")."""
+
+    __slots__ = ("path", "function", "primitive", "rule", "methods", "inplace", "aliases", "out", "samples", "differentiable")
+
+    def __init__(self, path: str, function: Callable, primitive: Primitive | None, rule: Rule | None,
+                 methods: tuple[str, ...], inplace: tuple[str, ...], aliases: tuple[str, ...], out: bool,
+                 samples: Callable | None, differentiable: bool):
+        self.path, self.function, self.primitive, self.rule = path, function, primitive, rule
+        self.methods, self.inplace, self.aliases, self.out = methods, inplace, aliases, out
+        self.samples, self.differentiable = samples, differentiable
+
+    def __repr__(self):
+        return f"<operator {self.path}>"
+
+
+OPERATORS: dict[str, Operator] = {}
+
+
+def register(record: Operator) -> Operator:
+    if record.path in OPERATORS:
+        raise ValueError(f"operator {record.path!r} is defined twice")
+    OPERATORS[record.path] = record
+    for name in record.methods:
+        setattr(Tensor, name, record.function)
+    for name in record.inplace:
+        setattr(Tensor, name, _inplace(record, name))
+    return record
+
+
+def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = True, inplace: bool = False,
+             aliases: tuple[str, ...] = (), out: bool = True, grad: Any = None, inputs: tuple[str, ...] | None = None,
+             samples: Callable | None = None, differentiable: bool = True) -> Callable:
+    """Makes the decorated function an operator.
+
+    ``path``: its public name (by default the function's); ``method``: whether it is a method too, or under which names;
+    ``inplace``: whether it has an in-place form (``name_``); ``aliases``: other public names, methods and in-place
+    forms too; ``out``: whether it takes ``out=``; ``grad``: its own gradient, with ``inputs`` the names of the
+    differentiable tensor parameters; ``samples``: a function that yields ``(args, kwargs)`` for the tests.
+    """
+    def decorate(function: Callable) -> Callable:
+        name = path or function.__name__
+        short = name.rpartition(".")[2]
+        names = (short, *aliases) if method is True else () if not method else \
+            (method,) if isinstance(method, str) else tuple(method)
+        rule = None
+        run = function
+        if grad is not None:
+            rule = Rule(_node_name(short), inputs or ("input",), grad)
+            run = _with_rule(function, rule)
+        public = _public(run, name, out)
+        public.__wrapped__ = function  # type: ignore[attr-defined]
+        register(Operator(name, public, None, rule, names, tuple(n + "_" for n in (short, *aliases)) if inplace else (),
+                          aliases, out, samples, differentiable))
+        return public
+    return decorate
+
+
+def _node_name(short: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in short.split("_") if part)
+
+
+def _public(function: Callable, name: str, takes_out: bool) -> Callable:
+    """The function as users call it: with ``out=``, and the override protocol."""
+    if takes_out:
+        @wraps(function)
+        def call(*args, out=None, **kwargs):
+            if overrides_exist:
+                handled, result = _overridden(call, args, kwargs if out is None else {**kwargs, "out": out})
+                if handled:
+                    return result
+            if out is None:
+                return function(*args, **kwargs)
+            return write_out(name, out, function(*args, **kwargs))
+    else:
+        @wraps(function)
+        def call(*args, **kwargs):
+            if overrides_exist:
+                handled, result = _overridden(call, args, kwargs)
+                if handled:
+                    return result
+            return function(*args, **kwargs)
+    return call
+
+
+def _with_rule(function: Callable, rule: Rule) -> Callable:
+    """Runs a composite off the tape and puts its own rule on it."""
+    code = function.__code__
+    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    positional = code.co_argcount
+    defaults = dict(zip(names[positional - len(function.__defaults__ or ()):positional], function.__defaults__ or (),
+                        strict=True)) | (function.__kwdefaults__ or {})
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        if not modes.grad:
+            return function(*args, **kwargs)
+        bound = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+        tensors = tuple(bound.get(k) for k in rule.inputs)
+        if not any(isinstance(t, Tensor) and t.requires_grad for t in tensors):
+            return function(*args, **kwargs)
+        present = [t if isinstance(t, Tensor) else _ABSENT for t in tensors]
+        nodes = tuple(t._value() if t is not _ABSENT else None for t in present)
+        modes.grad = False
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            modes.grad = True
+        outs = result if isinstance(result, tuple) else (result,)
+        params = {k: v for k, v in bound.items() if k not in rule.inputs or not isinstance(v, Tensor)}
+        track(rule, tuple(outs), tuple(present), nodes, params)
+        return result
+    return call
+
+
+class _Absent:
+    """Stands for an optional tensor that was not given."""
+
+    _rg = False
+
+    class _type:
+        shape = ()
+        dtype = dtypes.float32
+
+
+_ABSENT: Any = _Absent()
+
+
+# -- in place, out= ----------------------------------------------------------------------------------------------------
+
+def _inplace(record: Operator, name: str) -> Callable:
+    function = record.function
+
+    def call(self, *args, **kwargs):
+        check_inplace(self)
+        return write_inplace(self, function(self, *args, **kwargs))
+
+    call.__name__ = name
+    call.__qualname__ = f"Tensor.{name}"
+    call.__doc__ = f"In-place version of `{record.path}`."
+    return call
+
+
+def write_inplace(self: Tensor, result: Tensor) -> Tensor:
+    """The end of an in-place operator: shape and dtype of the result must fit ``self``."""
+    if result._type is not self._type:
+        if result._type.shape != self._type.shape:
+            raise RuntimeError(f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}")
+        if not dtypes.can_cast(result.dtype, self.dtype):
+            raise RuntimeError(f"result type {_long_name(result.dtype)} can't be cast to the desired output type "
+                               f"{_long_name(self.dtype)}")
+        result = result.to(self.dtype)
+    return assign(self, result)
+
+
+_LONG = {"bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
+         "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "complex64": "ComplexFloat",
+         "complex128": "ComplexDouble"}
+
+
+def _long_name(d: DType) -> str:
+    return _LONG.get(d.name, d.name)
+
+
+def write_out(name: str, out, result):
+    """Writes ``result`` into ``out`` (a tensor, or a tuple of them), resized if need be. Returns ``out``."""
+    if isinstance(result, tuple) and not isinstance(result, Tensor):
+        if not isinstance(out, (tuple, list)) or len(out) != len(result):
+            raise TypeError(f"{name}(): out= must be a tuple of {len(result)} tensors")
+        for o, r in zip(out, result, strict=True):
+            write_out(name, o, r)
+        return type(result)(out) if not hasattr(result, "_fields") else type(result)(*out)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if modes.grad and (out.requires_grad or result.requires_grad):
+        raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but one "
+                           f"of the arguments requires grad.")
+    if not dtypes.can_cast(result.dtype, out.dtype):
+        raise RuntimeError(f"result type {_long_name(result.dtype)} can't be cast to the desired output type "
+                           f"{_long_name(out.dtype)}")
+    if out.shape != result.shape:
+        if out.numel():
+            import warnings
+            warnings.warn(f"An output with one or more elements was resized since it had shape {list(out.shape)}, which "
+                          f"does not match the required output shape {list(result.shape)}.", UserWarning, stacklevel=4)
+        out.resize_(result.shape)
+    out._write(result.to(out.dtype)._value())
+    return out
+
+
+# -- the override protocol -----------------------------------------------------------------------------------------------
+
+def _overridden(function: Callable, args: tuple, kwargs: dict) -> tuple[bool, Any]:
+    """(True, result) if an argument's class overrides ``__torch_function__``."""
+    plain = Tensor.__dict__["__torch_function__"].__func__
+    found = []
+
+    def look(x):
+        if isinstance(x, (tuple, list)):
+            for y in x:
+                look(y)
+            return
+        kind = type(x)
+        if kind is not Tensor and hasattr(kind, "__torch_function__") and kind not in found:
+            method = kind.__torch_function__
+            if getattr(method, "__func__", method) is not plain:
+                found.append(kind)
+    look(args)
+    look(tuple(kwargs.values()))
+    for kind in sorted(found, key=lambda k: -len(k.__mro__)):
+        result = kind.__torch_function__(function, tuple(found), args, kwargs)
+        if result is not NotImplemented:
+            return True, result
+    if found:
+        raise TypeError(f"no implementation found for '{function.__name__}' on types that implement __torch_function__: "
+                        f"{[k.__name__ for k in found]}")
+    return False, None
+
+
+def plain_call(cls, function: Callable, args: tuple, kwargs: dict):
+    """Runs a function without overrides; tensors in the result become ``cls``."""
+    global overrides_exist
+    previous, overrides_exist = overrides_exist, False
+    try:
+        result = function(*args, **kwargs)
+    finally:
+        overrides_exist = previous
+
+    def convert(x):
+        if type(x) is Tensor and cls is not Tensor:
+            return x.as_subclass(cls)
+        return type(x)(convert(y) for y in x) if type(x) in (tuple, list) else x
+    return convert(result)
+
+
+# -- promotion -----------------------------------------------------------------------------------------------------------
+
+def result_type(*operands) -> DType:
+    """PyTorch's promotion over tensors and Python numbers: 0-dim tensors and numbers count only by category
+    (https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc)."""
+    sized = scalar = number = None
+    for x in operands:
+        if isinstance(x, Tensor):
+            d = x._type.dtype
+            if x._type.shape:
+                sized = d if sized is None else promote_types(sized, d)
+            else:
+                scalar = d if scalar is None else promote_types(scalar, d)
+        else:
+            d = dtypes.of_scalar(x)
+            number = d if number is None else promote_types(number, d)
+    result = _combine(sized, _combine(scalar, number))
+    assert result is not None
+    return result
+
+
+def _combine(higher: DType | None, lower: DType | None) -> DType | None:
+    if higher is None:
+        return lower
+    if lower is None or higher.kind == "c":
+        return higher
+    if higher.kind == "f":
+        return higher.to_complex() if lower.kind == "c" else higher
+    if higher.kind == "b" or lower.kind in "fc":
+        return promote_types(higher, lower)
+    return higher
+
+
+# PyTorch's promotion kinds: from the promoted operand type to the type computed in, and to that of the result.
+def _int_to_float(d: DType) -> DType:
+    return dtypes.default_dtype if d.kind in "bui" else d
+
+
+COMPUTE: dict[str, Callable[[DType], DType]] = {
+    "default": lambda d: d, "int_to_float": _int_to_float, "always_bool": lambda d: d,
+    "complex_to_float": lambda d: d, "bool_to_long": lambda d: dtypes.int64 if d is dtypes.bool_ else d}
+
+
+# -- elementwise operators -------------------------------------------------------------------------------------------------
+
+def finish(node: Node, *operands) -> Tensor:
+    """A fresh tensor for an elementwise result, laid out in memory as its operands are."""
+    for x in operands:
+        if isinstance(x, Tensor) and x._strides is not None:
+            order = _layout_order(node.type.shape, operands)
+            if order is not None:
+                return strided_from_node(node, order)
+            break
+    return from_node(node)
+
+
+def _layout_order(shape, operands) -> tuple[int, ...] | None:
+    """The memory order that PyTorch's TensorIterator gives a result, or None if it is row-major."""
+    rank = len(shape)
+    strides = []
+    for x in operands:
+        if isinstance(x, Tensor) and x._type.shape:
+            lead = rank - len(x._type.shape)
+            own = x.stride()
+            strides.append([0] * lead + [0 if s == 1 and n != 1 else st for s, st, n in
+                                         zip(x._type.shape, own, shape[lead:], strict=True)])
+    order = list(range(rank))[::-1]  # fastest first, as TensorIterator keeps it
+
+    def swap(a: int, b: int) -> int:
+        for st in strides:
+            if st[a] == 0 or st[b] == 0:
+                continue
+            if st[a] != st[b]:
+                return 1 if st[a] > st[b] else -1
+            if shape[a] > shape[b]:
+                return 1
+        return 0
+    for i in range(1, rank):
+        at = i
+        for j in range(i - 1, -1, -1):
+            compare = swap(order[j], order[at])
+            if compare > 0:
+                order[at], order[j] = order[j], order[at]
+                at = j
+            elif compare < 0:
+                break
+    found = tuple(reversed(order))
+    if views.is_contiguous(shape, views.dense_strides(shape, found)):
+        return None
+    return found
+
+
+def operand(x, compute: DType) -> tuple[Node, Any]:
+    """The node of an operand in the type computed in, and the tensor (or None) that it came from."""
+    if isinstance(x, Tensor):
+        if x._type.dtype is not compute:
+            x = x.to(compute)
+        return x._value(), x
+    return engine.scalar(x, compute), None
+
+
+def is_number(x) -> bool:
+    return isinstance(x, (int, float, complex)) or (not isinstance(x, Tensor) and hasattr(x, "dtype") and hasattr(x, "item")
+                                                    and getattr(x, "shape", None) == ())
+
+
+def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("input",), *, grad: dict | None = None,
+                kind: str = "default", complex_ok: bool = True, bool_ok: bool = True, only: str | None = None,
+                method: bool | tuple[str, ...] = True, inplace: bool = True, aliases: tuple[str, ...] = (),
+                node: str | None = None, samples: Callable | None = None) -> Callable:
+    """An operator over one elementwise primitive.
+
+    ``kind`` is its promotion kind; ``only`` the dtype kinds ("biufc") that it computes on, an error otherwise;
+    ``node`` the name of its place on the tape, where that is not its own.
+    """
+    short = path.rpartition(".")[2]
+    rule = Rule(node or _node_name(short), inputs, grad or {}, broadcasts=len(inputs) > 1)
+    compute_type = COMPUTE[kind]
+    differentiable = grad is not None
+    append = engine.record
+
+    def check(d: DType) -> DType:
+        if (d.kind == "c" and not complex_ok) or (d.kind == "b" and not bool_ok) or (only and d.kind not in only):
+            raise RuntimeError(f'"{short}_cpu" not implemented for \'{_long_name(d)}\'')
+        return d
+
+    if len(inputs) == 1:
+        def core(input):
+            type = getattr(input, "_type", None)
+            if type is None:
+                raise _wrong_operand(short, inputs[0], input)
+            compute = compute_type(type.dtype)
+            check(compute)
+            if compute is not type.dtype:
+                input = input.to(compute)
+            value = input._value()
+            node = append(primitive, (value,), None)
+            t = from_node(node) if input._strides is None else finish(node, input)
+            if input._rg and differentiable and modes.grad:
+                track(rule, (t,), (input,), (value,), {})
+            return t
+    elif len(inputs) == 2:
+        fast = {d for d in dtypes.ALL if compute_type(d) is d and not (
+            (d.kind == "c" and not complex_ok) or (d.kind == "b" and not bool_ok) or (only and d.kind not in only))}
+
+        def core(input, other):
+            a_type, b_type = getattr(input, "_type", None), getattr(other, "_type", None)
+            if a_type is not None and b_type is not None and a_type.dtype is b_type.dtype and a_type.dtype in fast:
+                x, y = input._value(), other._value()
+            else:
+                if a_type is None and not is_number(input):
+                    raise _wrong_operand(short, inputs[0], input)
+                if b_type is None and not is_number(other):
+                    raise _wrong_operand(short, inputs[1], other)
+                if b_type is None and a_type is not None and a_type.dtype.kind == "f" and a_type.dtype in fast \
+                        and not isinstance(other, complex):
+                    compute = a_type.dtype
+                else:
+                    compute = check(compute_type(result_type(input, other)))
+                x, moved = operand(input, compute)
+                input = moved if moved is not None else input
+                y, moved = operand(other, compute)
+                other = moved if moved is not None else other
+            node = append(primitive, (x, y), None)
+            if (a_type is None or input._strides is None) and (b_type is None or other._strides is None):
+                t = from_node(node)
+            else:
+                t = finish(node, input, other)
+            if differentiable and ((a_type is not None and input._rg) or (b_type is not None and other._rg)) and modes.grad:
+                if a_type is None:
+                    input = from_node(x)
+                if b_type is None:
+                    other = from_node(y)
+                track(rule, (t,), (input, other), (x, y), {})
+            return t
+    else:
+        def core(*args):
+            compute = check(compute_type(result_type(*args)))
+            pairs = [operand(x, compute) for x in args]
+            node = append(primitive, tuple(p[0] for p in pairs), None)
+            t = finish(node, *args)
+            tensors = tuple(p[1] if p[1] is not None else from_node(p[0]) for p in pairs)
+            if differentiable and modes.grad and any(x._rg for x in tensors):
+                track(rule, (t,), tensors, tuple(p[0] for p in pairs), {})
+            return t
+
+    core.__name__ = core.__qualname__ = short
+    code = f"def {short}({', '.join(inputs)}): return core({', '.join(inputs)})"
+    scope: dict[str, Any] = {"core": core}
+    exec(compile(code, f"<operator {path}>", "exec"), scope)  # a function with PyTorch's parameter names
+    public = _public(scope[short], path, True)
+    public.core = core  # type: ignore[attr-defined]
+    names = (short, *aliases) if method is True else method or ()
+    register(Operator(path, public, primitive, rule, tuple(names),
+                      tuple(n + "_" for n in (short, *aliases)) if inplace else (), aliases, True, samples, differentiable))
+    return public
+
+
+def _wrong_operand(name: str, argument: str, value) -> TypeError:
+    return TypeError(f"{name}(): argument '{argument}' must be Tensor or Number, not {type(value).__name__}")

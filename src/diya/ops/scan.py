@@ -1,0 +1,66 @@
+"""Scans: results that run along a dimension."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import engine
+from ..autograd.modes import modes
+from ..autograd.tape import Rule, track
+from ..graph import primitive
+from ..tensor import from_node, wrap_dim
+from .movement import flip
+from .record import operator
+from .reduce import _accumulate_type
+
+
+def _scan(f):
+    return lambda dim, x: f(x, axis=dim, dtype=x.dtype) if x.ndim else x
+
+
+CUMSUM = primitive("cumsum", "scan", lambda attrs, x: x, interpret=_scan(np.cumsum))
+CUMPROD = primitive("cumprod", "scan", lambda attrs, x: x, interpret=_scan(np.cumprod))
+
+
+def _apply(op, rule: Rule, input, dim: int):
+    node = input._value()
+    out = from_node(engine.record(op, (node,), dim))
+    if input._rg and modes.grad and out.dtype.kind in "fc":
+        track(rule, (out,), (input,), (node,), {"dim": dim})
+    return out
+
+
+_CUMSUM = Rule("Cumsum", ("input",), dict(input=lambda g, dim: flip(cumsum(flip(g, dim), dim), dim) if g.dim() else g))
+
+
+def _cumprod_grad(g, input, out, dim):
+    """Σ over j ≥ i of g_j · (product of the factors up to j other than i), exact where factors are zero."""
+    if not input.dim() or not input.numel():
+        return g
+    n = input.shape[dim]
+    from .elementwise import where
+    zeros = input == 0
+    simple = flip(cumsum(flip((g * out.conj()), dim), dim), dim) / where(zeros, input.new_ones(()), input).conj()
+    # before the first zero, `simple` is right; at it, the sum over the products that skip it; after it, zero
+    seen = cumsum(zeros, dim)
+    first = zeros & (seen == 1)
+    skipped = where(first, input.new_ones(()), input)
+    others = cumprod(skipped, dim)
+    at_first = flip(cumsum(flip(where(seen == 1, g * others.conj(), g.new_zeros(())), dim), dim), dim)
+    del n
+    return where(seen == 0, simple, where(first, at_first, g.new_zeros(())))
+
+
+_CUMPROD = Rule("Cumprod", ("input",), dict(input=_cumprod_grad))
+
+
+@operator(inplace=True)
+def cumsum(input, dim, *, dtype=None):
+    x = _accumulate_type(input, dtype)
+    return _apply(CUMSUM, _CUMSUM, x, wrap_dim(dim, x.dim()))
+
+
+@operator(inplace=True)
+def cumprod(input, dim, *, dtype=None):
+    x = _accumulate_type(input, dtype)
+    return _apply(CUMPROD, _CUMPROD, x, wrap_dim(dim, x.dim()))

@@ -1,0 +1,133 @@
+"""Strided views as pure arithmetic on (shape, strides, offset), in elements of a dense row-major buffer."""
+
+from __future__ import annotations
+
+from .graph import contiguous_strides
+
+
+def is_contiguous(shape, strides) -> bool:
+    """Row-major without gaps; strides of dimensions of size 1 do not matter, and an empty tensor is contiguous."""
+    n = 1
+    for s, st in zip(reversed(shape), reversed(strides), strict=True):
+        if s == 0:
+            return True
+        if s != 1:
+            if st != n:
+                return False
+            n *= s
+    return True
+
+
+def extent(shape, strides, offset) -> tuple[int, int]:
+    """The lowest and highest element that a view touches; (offset, offset - 1) for an empty one."""
+    low = high = offset
+    for s, st in zip(shape, strides, strict=True):
+        if s == 0:
+            return offset, offset - 1
+        if st > 0:
+            high += (s - 1) * st
+        else:
+            low += (s - 1) * st
+    return low, high
+
+
+def overlaps_itself(shape, strides) -> bool:
+    """Whether two indices may name one element (conservatively, as PyTorch decides it: sorted strides must nest)."""
+    dims = sorted((abs(st), s) for s, st in zip(shape, strides, strict=True) if s > 1)
+    reach = 0
+    for st, s in dims:
+        if st <= reach:
+            return True
+        reach += (s - 1) * st
+    return False
+
+
+def memory_order(shape, strides) -> tuple[int, ...]:
+    """Dimensions from the slowest to the fastest in memory (stable for equal strides)."""
+    return tuple(sorted(range(len(shape)), key=lambda d: (-abs(strides[d]), shape[d] == 1)))
+
+
+def is_dense(shape, strides) -> bool:
+    """Whether the elements fill a block of memory exactly once, in some order of the dimensions."""
+    expected = 1
+    for d in sorted((d for d in range(len(shape)) if shape[d] != 1), key=lambda d: strides[d]):
+        if shape[d] == 0:
+            return True
+        if strides[d] != expected:
+            return False
+        expected *= shape[d]
+    return True
+
+
+def dense_strides(shape, order) -> tuple[int, ...]:
+    """Strides of a gapless layout whose dimensions stand in memory from slowest to fastest in ``order``."""
+    strides, n = [0] * len(shape), 1
+    for d in reversed(order):
+        strides[d] = n
+        n *= max(shape[d], 1)
+    return tuple(strides)
+
+
+def reshape_strides(shape, strides, new) -> tuple[int, ...] | None:
+    """Strides that show the same elements in shape ``new`` without a copy, or None if there are none."""
+    if 0 in shape:
+        return contiguous_strides(new)
+    old = [(s, st) for s, st in zip(shape, strides, strict=True) if s != 1]
+    groups: list[tuple[int, int]] = []  # runs of dimensions that are one dimension in memory: (size, fastest stride)
+    for s, st in old:
+        if groups and groups[-1][1] == s * st:
+            groups[-1] = (groups[-1][0] * s, st)
+        else:
+            groups.append((s, st))
+    out = [0] * len(new)
+    d = len(new) - 1
+    for size, st in reversed(groups):
+        n = 1
+        while n < size:
+            while d >= 0 and new[d] == 1:
+                out[d] = st * n
+                d -= 1
+            if d < 0 or size % (n * new[d]):
+                return None
+            out[d] = st * n
+            n *= new[d]
+            d -= 1
+    while d >= 0:
+        if new[d] != 1:
+            return None
+        out[d] = out[d + 1] * new[d + 1] if d + 1 < len(new) else 1
+        d -= 1
+    return tuple(out)
+
+
+def compose(inner_shape, inner_strides, inner_offset, shape, strides, offset):
+    """The view (shape, strides, offset) of the dense result of an inner view, as one view of what that view reads.
+
+    Returns (strides, offset), or None where an index would cross a dimension of the inner view's result.
+    """
+    if 0 in shape:
+        return tuple(strides), inner_offset
+    dense = contiguous_strides(inner_shape)
+    start, rest = [], offset
+    for n, st in zip(inner_shape, dense, strict=True):
+        at = rest // st if n > 1 else 0
+        start.append(at)
+        rest -= at * st
+    low, high = list(start), list(start)
+    out = []
+    for n, st in zip(shape, strides, strict=True):
+        if n == 1 or st == 0:
+            out.append(0)
+            continue
+        for d, (size, unit) in enumerate(zip(inner_shape, dense, strict=True)):
+            if size > 1 and st % unit == 0 and abs(st // unit) * (n - 1) < size:
+                step = st // unit
+                low[d] += min(0, step * (n - 1))
+                high[d] += max(0, step * (n - 1))
+                out.append(step * inner_strides[d])
+                break
+        else:
+            return None
+    if rest or any(a < 0 or b >= max(n, 1) for a, b, n in zip(low, high, inner_shape, strict=True)):
+        return None
+    return tuple(out), inner_offset + sum(a * st for a, st in zip(start, inner_strides, strict=True))
