@@ -1,0 +1,261 @@
+"""Contractions: from index expressions to a blocked matrix product.
+
+Each index variable falls into one of four groups by where it appears: in the output and both operands (``z``, batch),
+in the output and one operand (rows ``m`` and columns ``n``), or not in the output (``k``, the depth). Columns are the
+variables of the operand that owns the output's innermost dimension, so that tiles are stored along memory. Variables
+that are neighbours in every address merge. What is left — ranks, whether neighbours are unit apart, which coordinates
+can leave their operand — is the `Form` of the code (emit/contraction.py); sizes, strides and blocks are arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from math import ceil, prod
+from typing import Any, NamedTuple
+
+from ..dtypes import dtype, float32, float64
+from ..graph import Affine, Contraction, contiguous_strides
+from .emit.contraction import Access, Form, Reading, kernel, tile_of
+from .loops import Launch
+
+
+class Operand(NamedTuple):
+    """A buffer as an operand: ``flat[offset + Σ i·strides]``, in elements."""
+
+    dtype: dtype
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+
+class Stream(NamedTuple):
+    """``first + Σ index[var]·steps[var]``: an address, or (``size`` given) a coordinate that may leave its operand."""
+
+    steps: tuple[int, ...]
+    first: int
+    size: int = 0
+
+
+class Epilogue(NamedTuple):
+    """What happens to a sum on its way to memory: ``emit(b, sum, *inputs) -> Value``; ``inputs`` are arrays over the
+    output's dimensions (stride 0 where they broadcast). ``key`` identifies ``emit``'s code."""
+
+    key: str
+    emit: Any
+    inputs: tuple[Operand, ...] = ()
+
+    def __eq__(self, other):
+        return isinstance(other, Epilogue) and self.key == other.key
+
+    def __hash__(self):
+        return hash(self.key)
+
+
+# Operand types that packing converts to float32 while it copies.
+SUPPORTED = ("float32", "float64", "float16", "bfloat16")
+
+
+def streams_of(c: Contraction, coordinates: tuple[Affine, ...], x: Operand) -> list[Stream]:
+    """An operand's address, then each of its coordinates that can leave it."""
+    steps, first, checks = [0] * len(c.sizes), x.offset, []
+    for affine, size, stride in zip(coordinates, x.shape, x.strides, strict=True):
+        coefficients = [0] * len(c.sizes)
+        low = high = affine.const
+        for var, coefficient in affine.terms:
+            coefficients[var] += coefficient
+        for var, coefficient in enumerate(coefficients):
+            reach = coefficient * (c.sizes[var] - 1)
+            low, high = low + min(0, reach), high + max(0, reach)
+            steps[var] += coefficient * stride
+        first += affine.const * stride
+        if low < 0 or high >= size:
+            checks.append(Stream(tuple(coefficients), affine.const, size))
+    return [Stream(tuple(steps), first), *checks]
+
+
+def appears(coordinates: tuple[Affine, ...]) -> set[int]:
+    return {var for affine in coordinates for var, coefficient in affine.terms if coefficient}
+
+
+def merge(variables: list[int], sizes: tuple[int, ...], streams: list[Stream]) -> list[tuple[int, list[int]]]:
+    """Variables, outermost first, as axes (size, step in every stream); neighbours that step alike become one."""
+    axes: list[tuple[int, list[int]]] = []
+    for v in variables:
+        if sizes[v] == 1:
+            continue
+        steps = [s.steps[v] for s in streams]
+        if axes and axes[-1][1] == [step * sizes[v] for step in steps]:
+            axes[-1] = (axes[-1][0] * sizes[v], steps)
+        else:
+            axes.append((sizes[v], steps))
+    return axes
+
+
+def run_length(axes: list[tuple[int, list[int]]], stream: int) -> int:
+    """How many neighbouring index values are neighbours in memory too."""
+    length = 1
+    for size, steps in reversed(axes):
+        if steps[stream] != length:
+            break
+        length *= size
+    return length
+
+
+def steps_of(axes: list[tuple[int, list[int]]], stream: int) -> str:
+    """How memory is met along a group: see `Reading`."""
+    if len(axes) == 1 and axes[0][1][stream] == 1:
+        return "unit"
+    return "runs" if len(axes) > 1 and run_length(axes, stream) >= 4 else "strided"
+
+
+class Problem(NamedTuple):
+    """A contraction as a matrix product: sizes of the groups, and all that its kernel is told."""
+
+    form: Form
+    numbers: dict[str, int]
+    tasks: int
+    scratch: int
+    work: float
+
+
+def classify(c: Contraction) -> tuple[list[int], list[int], list[int], list[int]]:
+    """The variables of z, those of a alone, those of b alone, those of k."""
+    in_a, in_b = appears(c.a), appears(c.b)
+    z, only_a, only_b, k = [], [], [], []
+    for v in range(len(c.sizes)):
+        if v >= c.n_out:
+            k.append(v)
+        elif v in in_a and v in in_b:
+            z.append(v)
+        else:
+            (only_b if v in in_b else only_a).append(v)
+    return z, only_a, only_b, k
+
+
+def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogue | None, vector_bytes: int,
+         arch: str) -> tuple[Problem, bool]:
+    """The matrix product, and whether b's variables became the rows (the operands are exchanged)."""
+    accumulator = float64 if float64 in (a.dtype, b.dtype) else float32
+    tile = tile_of(accumulator, vector_bytes, arch)
+    z, m, n, k = classify(c)
+    swapped = _exchange(c, m, n, out, tile)
+    if swapped:
+        a, b, m, n = b, a, n, m
+    read = [(b, c.b), (a, c.a)] if not swapped else [(b, c.a), (a, c.b)]
+    sb, sa = (streams_of(c, coordinates, x) for x, coordinates in read)
+    pad = (0,) * (len(c.sizes) - c.n_out)
+    written = [Stream((*x.strides, *pad), x.offset) for x in (out, *(epilogue.inputs if epilogue else ()))]
+
+    k = _depth_order(k, c.sizes, sa[0], sb[0])
+    zs, ms, ns, ks = [*sa, *sb, *written], [*sa, *written], [*sb, *written], [*sa, *sb]
+    order = sorted(range(c.n_out), key=lambda v: -abs(out.strides[v]))
+    axes = {g: merge([v for v in vs if g == "k" or v in vs], c.sizes, ss) for g, vs, ss in (
+        ("z", [v for v in order if v in z], zs), ("m", [v for v in order if v in m], ms),
+        ("n", [v for v in order if v in n], ns), ("k", k, ks))}
+
+    reading_a = _reading(a.dtype, len(sa) - 1, axes["m"], 0, axes["k"], 0, tile.lanes)
+    reading_b = _reading(b.dtype, len(sb) - 1, axes["n"], 0, axes["k"], len(sa), tile.lanes)
+    access = []
+    for t, x in enumerate((out, *(epilogue.inputs if epilogue else ()))):
+        steps = [s[len(sb) + t] for _, s in axes["n"]]
+        access.append(Access(x.dtype, "splat" if t and not any(steps) else steps_of(axes["n"], len(sb) + t)))
+    spill = out.dtype is not accumulator or access[0].steps != "unit"
+    form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnk"), reading_a, reading_b, tuple(access), spill,
+                epilogue)
+    sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnk"}
+    numbers, tasks, scratch = _blocks(form, sizes)
+    for x, checked in (("a", sa[1:]), ("b", sb[1:])):
+        numbers.update({f"{x}.{d}.size": s.size for d, s in enumerate(checked)})
+    for g, streams in zip("zmnk", (zs, ms, ns, ks), strict=True):
+        names = form.streams(g)
+        if g == "z":
+            numbers.update({f"{name}.first": s.first for name, s in zip(names, streams, strict=True)})
+        for axis, (size, steps) in enumerate(axes[g]):
+            numbers[f"{g}{axis}"] = size
+            numbers.update({f"{name}.{g}{axis}": step for name, step in zip(names, steps, strict=True)})
+    flops = 2.0 * prod(sizes.values())
+    return Problem(form, numbers, tasks, scratch, flops), swapped
+
+
+def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand, tile) -> bool:
+    """Whether a's variables should be the columns: those that the output's innermost dimension belongs to."""
+    inner = min((v for v in m + n if c.sizes[v] > 1), key=lambda v: abs(out.strides[v]), default=None)
+    return inner is not None and inner in m
+
+
+def _depth_order(k: list[int], sizes, sa: Stream, sb: Stream) -> list[int]:
+    """The depth's variables with one that is contiguous in b, else in a, innermost."""
+    for stream in (sb, sa):
+        unit = [v for v in k if stream.steps[v] == 1 and sizes[v] > 1]
+        if unit:
+            return [v for v in k if v != unit[-1]] + [unit[-1]]
+    return k
+
+
+def _reading(d: dtype, checks: int, lanes, stream: int, depth, depth_stream: int, width: int) -> Reading:
+    """Vectors run along whichever of an operand's own group and the depth is contiguous for longer."""
+    here, there = (min(run_length(g, s), width) for g, s in ((lanes, stream), (depth, depth_stream)))
+    if there > here and there >= 4:
+        return Reading(d, checks, "depth", steps_of(depth, depth_stream))
+    return Reading(d, checks, "lanes", steps_of(lanes, stream))
+
+
+def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int]:
+    """Block sizes, number of tasks, bytes of scratch: functions of the shapes alone, so results never depend on
+    threads. A panel of b (block of depth × tile width) stays in L1, a packed block of each operand in L2."""
+    tile, item = form.tile, form.accumulator.itemsize
+    m, n, k, z = sizes["m"], sizes["n"], sizes["k"], sizes["z"]
+    most = 40960 // (tile.width * item)
+    k_blocks = max(1, ceil(k / most)) if k > most * 1.2 else 1
+    k_block = max(1, ceil(k / k_blocks))
+    n_block = _even(n, 512, tile.width)
+    m_chunk = _even(m, 24 * tile.height, tile.height)
+    m_block = m_chunk
+    m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
+    numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.chunk": m_chunk, "k.block": k_block,
+               "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks}
+    at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
+    ranks = dict(zip("zmnk", form.ranks, strict=True))
+    for name, nbytes in (
+            ("a", m_chunk * k_block * item + spare), ("b", n_block * k_block * item + spare),
+            ("partial", m_chunk * n_block * item if form.spill and k_blocks > 1 else 0),
+            *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if ranks[g] > 1 else 0)
+              for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block)))):
+        numbers[f"scratch.{name}"] = at
+        at += (nbytes + 63) // 64 * 64
+    return numbers, z * m_tasks * n_tasks, at
+
+
+def _even(total: int, most: int, step: int) -> int:
+    """Blocks of about equal length, a multiple of ``step``, at most ``most``."""
+    parts = max(1, ceil(total / most))
+    return max(step, ceil(ceil(total / parts) / step) * step)
+
+
+@lru_cache(maxsize=512)
+def _code(form: Form) -> tuple[str, str]:
+    text = kernel(form, "KERNEL")
+    symbol = "contract_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+    return symbol, text.replace("KERNEL", symbol)
+
+
+def lower_contraction(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogue | None, target,
+                      buffers: tuple[int, ...]) -> list[Launch]:
+    """The launches that compute ``out = epilogue(contraction)``. ``buffers``: those of a, b, out, the epilogue's inputs;
+    out must be none of the others. ``out`` has the contraction's output dimensions, in any strides."""
+    for x in (a, b):
+        if x.dtype.name not in SUPPORTED:
+            raise NotImplementedError(f"a contraction of {a.dtype.name} and {b.dtype.name} has no compiled kernel")
+    if prod(c.sizes[:c.n_out]) == 0:
+        return []
+    problem, swapped = plan(c, a, b, out, epilogue, target.vector_bytes, target.arch)
+    symbol, text = _code(problem.form)
+    first = (buffers[1], buffers[0]) if swapped else (buffers[0], buffers[1])
+    args = tuple(problem.numbers[name] for name in problem.form.arguments())
+    return [Launch(symbol, lambda: text, (*first, *buffers[2:]), args, problem.tasks, problem.scratch, problem.work)]
+
+
+def dense(d: dtype, shape: tuple[int, ...]) -> Operand:
+    """A whole row-major buffer as an operand."""
+    return Operand(d, tuple(shape), contiguous_strides(shape))

@@ -1,0 +1,558 @@
+"""The kernel of a contraction as LLVM IR: packing, the register tile, the store of tiles.
+
+A contraction is a matrix product whose row, column and depth numbers (groups ``m``, ``n``, ``k``; ``z`` is the batch)
+each stand for several index variables. What a group adds to an address or to a bounded coordinate is a *stream*: a sum
+of digit times stride. A group of one variable multiplies; a group of several tabulates its streams for the block at
+hand, so the code depends on ranks and never on sizes. The streams are ``a`` and ``b`` (the operands' addresses),
+``a0, a1 …`` and ``b0 …`` (their bounded coordinates), ``c0`` (the output) and ``c1 …`` (what the epilogue reads).
+
+    for each slab of the task range: (batch, block of columns)
+      for each chunk of rows, for each block of the depth:
+        pack b: panels of n columns   [panel][k][column]      out of bounds → 0, converted to the accumulator's type
+        pack a: panels of m rows      [panel][k][row]
+        for each panel of columns, for each panel of rows:  tile = Σ_k a[k]·b[k] in registers; store it
+
+Every output element sums its products in one order (blocks of the depth in turn, k ascending within), whatever range
+of tasks a call is given: results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ...dtypes import bool_, dtype, float64
+from .llvm import MEMORY, Builder, Value
+from .text import Function
+
+
+class Tile(NamedTuple):
+    """The register tile: ``vectors`` of ``lanes`` elements wide; ``rows`` high, or one of ``rows`` ascending."""
+
+    lanes: int
+    vectors: int
+    rows: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        return self.lanes * self.vectors
+
+    @property
+    def height(self) -> int:
+        return self.rows[-1]
+
+
+def tile_of(accumulator: dtype, vector_bytes: int, arch: str) -> Tile:
+    """The tile that fills the registers: 32 of 64 bytes (AVX-512), 16 of 32 (AVX2), 32 of 16 (AArch64), 16 of 16."""
+    lanes = vector_bytes // accumulator.itemsize
+    if vector_bytes == 64:
+        return Tile(lanes, 2, (8, 14))
+    if vector_bytes == 32:
+        return Tile(lanes, 2, (6,))
+    return Tile(lanes, 3, (8,)) if arch == "aarch64" else Tile(lanes, 2, (6,))
+
+
+class Reading(NamedTuple):
+    """How packing reads an operand: vectors run along its ``lanes`` (rows or columns) or along its ``depth`` (and are
+    transposed), where neighbours are ``unit`` apart, in ``runs`` that are, or ``strided``."""
+
+    dtype: dtype
+    checks: int
+    along: str
+    steps: str
+
+
+class Access(NamedTuple):
+    """How a tile's row meets an array of the output's index space: ``steps`` as in `Reading`, or ``splat`` where the
+    columns share one element."""
+
+    dtype: dtype
+    steps: str
+
+
+class Form(NamedTuple):
+    """All that the code of a kernel depends on. ``ranks`` are the number of index variables of z, m, n, k; ``c`` are
+    the output and the arrays that the epilogue reads; ``spill``: partial sums of the depth's blocks wait in scratch
+    memory (else in the output)."""
+
+    tile: Tile
+    accumulator: dtype
+    ranks: tuple[int, int, int, int]
+    a: Reading
+    b: Reading
+    c: tuple[Access, ...]
+    spill: bool
+    epilogue: Any = None
+    gathers: bool = True
+
+    def streams(self, group: str) -> list[str]:
+        """The streams that a group's index variables have a part in."""
+        a = ["a", *(f"a{d}" for d in range(self.a.checks))] if group != "n" else []
+        b = ["b", *(f"b{d}" for d in range(self.b.checks))] if group != "m" else []
+        c = [f"c{t}" for t in range(len(self.c))] if group != "k" else []
+        return a + b + c
+
+    def arguments(self) -> list[str]:
+        """The names of the kernel's ``args``, in order."""
+        names = ["M", "N", "K", "m.block", "n.block", "m.chunk", "k.block", "m.tasks", "n.tasks", "k.blocks"]
+        names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k")]
+        names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
+        names += [f"{s}.first" for s in self.streams("z")]
+        for group, rank in zip("zmnk", self.ranks, strict=True):
+            for axis in range(rank):
+                names.append(f"{group}{axis}")
+                names += [f"{s}.{group}{axis}" for s in self.streams(group)]
+        return names
+
+
+class _Vectors(Builder):
+    """The builder with gathers and scatters by 32-bit offsets, which reach twice as many lanes an instruction."""
+
+    def memory(self, d: dtype) -> str:
+        return MEMORY[d]
+
+    def _spread(self, what: str, d: dtype, pointer: str, offsets: str) -> tuple[str, str, str]:
+        n, elem = self.lanes, MEMORY[d]
+        at = self.f(f"getelementptr {elem}, ptr {pointer}, <{n} x i32> {offsets}")
+        short = {"half": "f16", "float": "f32", "double": "f64"}.get(elem, elem)
+        return f"<{n} x {elem}>", f"<{n} x ptr> align {d.itemsize} {at}", f"llvm.masked.{what}.v{n}{short}.v{n}p0"
+
+    def gather32(self, pointer: str, offsets: str, d: dtype, mask: str) -> Value:
+        n = self.lanes
+        ty, at, name = self._spread("gather", d, pointer, offsets)
+        self.f.declared.add(f"declare {ty} @{name}(<{n} x ptr>, <{n} x i1>, {ty})")
+        return self._loaded(self.f(f"call {ty} @{name}({at}, <{n} x i1> {mask}, {ty} zeroinitializer)"), d, n)
+
+    def scatter32(self, x: Value, pointer: str, offsets: str, mask: str) -> None:
+        n = self.lanes
+        raw = self._stored(x, n)
+        ty, at, name = self._spread("scatter", x.dtype, pointer, offsets)
+        self.f.declared.add(f"declare void @{name}({ty}, <{n} x ptr>, <{n} x i1>)")
+        self.f.do(f"call void @{name}({ty} {raw}, {at}, <{n} x i1> {mask})")
+
+
+class _Along(NamedTuple):
+    """A vector of neighbouring index values of one group, as one stream sees them."""
+
+    mask: str
+    coordinates: list[str]
+    where: Any  # unit, splat: the first offset; runs: the list of runs; strided: the vector of offsets
+
+
+class _Map:
+    """A group's block of index values: what each adds to a stream."""
+
+    def __init__(self, kernel: Kernel, group: str, start, count, table: str, capacity):
+        self.kernel, self.group, self.start = kernel, group, start
+        self.rank = kernel.form.ranks["zmnk".index(group)]
+        self.tables = {}
+        f = kernel.f
+        if self.rank > 1:
+            for j, s in enumerate(kernel.form.streams(group)):
+                self.tables[s] = f.at("i32", table, f.mul(capacity, j))
+            self._tabulate(count)
+
+    def _tabulate(self, count) -> None:
+        """Fills the tables by counting through the variables' digits."""
+        k, f, g = self.kernel, self.kernel.f, self.group
+        digits, rest = [], self.start
+        for axis in reversed(range(self.rank)):
+            size = k.arg[f"{g}{axis}"]
+            digits.insert(0, f.rem(rest, size))
+            rest = f.div(rest, size)
+        with f.loop(0, count, carry=[("i64", d) for d in digits]) as turn:
+            for s, table in self.tables.items():
+                total = 0
+                for axis, digit in enumerate(turn.state):
+                    total = f.add(total, f.mul(digit, k.arg[f"{s}.{g}{axis}"]))
+                f.store("i32", f(f"trunc i64 {total} to i32"), f.at("i32", table, turn.i))
+            carry = 1
+            for axis in reversed(range(self.rank)):
+                raised = f.add(turn.state[axis], carry)
+                over = f.compare("eq", raised, k.arg[f"{g}{axis}"])
+                turn.next[axis] = f.select(over, "i64", 0, raised)
+                carry = f(f"zext i1 {over} to i64")
+
+    def scalar(self, stream: str, i):
+        """The stream's value at an index of the block (i64)."""
+        f = self.kernel.f
+        if self.rank > 1:
+            return f(f"sext i32 {f.load('i32', f.at('i32', self.tables[stream], i))} to i64")
+        if self.rank == 0:
+            return 0
+        return f.mul(f.add(self.start, i), self.kernel.arg[f"{stream}.{self.group}0"])
+
+    def vector(self, stream: str, i) -> str:
+        """The stream's values at neighbouring indices of the block (i32)."""
+        k = self.kernel
+        if self.rank > 1:
+            return k.f.load(k.ints, k.f.at("i32", self.tables[stream], i), 4)
+        first = k.splat32(self.scalar(stream, i))
+        if self.rank == 0:
+            return first
+        step = k.f(f"mul {k.ints} {k.iota}, {k.splat32(k.arg[f'{stream}.{self.group}0'])}")
+        return k.f(f"add {k.ints} {first}, {step}")
+
+
+class Kernel:
+    """One kernel being written."""
+
+    def __init__(self, form: Form, symbol: str):
+        self.form, self.symbol, self.lanes = form, symbol, form.tile.lanes
+        self.real = "double" if form.accumulator is float64 else "float"
+        self.vec = f"<{self.lanes} x {self.real}>"
+        self.ints, self.bools = f"<{self.lanes} x i32>", f"<{self.lanes} x i1>"
+        self.iota = "<" + ", ".join(f"i32 {i}" for i in range(self.lanes)) + ">"
+        self.attributes = f'nounwind "prefer-vector-width"="{self.lanes * form.accumulator.itemsize * 8}"'
+        f = self.f = Function(symbol, [("ptr", "buffers"), ("ptr", "args"), ("i64", "begin"), ("i64", "end"),
+                                       ("ptr", "scratch")], attributes=self.attributes)
+        self.b = _Vectors(f, self.lanes, form.gathers)
+        self.arg = {n: f.load("i64", f.at("i64", "%args", i)) for i, n in enumerate(form.arguments())}
+        self.buffers = [f.load("ptr", f.at("ptr", "%buffers", i)) for i in range(2 + len(form.c))]
+        slots = form.tile.vectors * (len(form.c) + 1)
+        self.tile = f(f"alloca [{form.tile.height * form.tile.width} x {self.real}], align 64")
+        self.square = f(f"alloca [{self.lanes * self.lanes} x {self.real}], align 64")
+        self.runs = [f(f"alloca [{self.lanes + 1} x i64], align 8") for _ in range(slots)]
+
+    def text(self) -> str:
+        """The module: the kernel, its tile functions, their declarations."""
+        self._tasks()
+        self.f.do("ret void")
+        tiles = [self._tile_function(rows) for rows in self.form.tile.rows]
+        declared = sorted(set().union(self.f.declared, *(t.declared for t in tiles)))
+        return "\n\n".join(["\n".join(declared), *map(str, tiles), str(self.f)]) + "\n"
+
+    # -- small vectors of integers ------------------------------------------------------------------------------------
+    def splat32(self, x) -> str:
+        f = self.f
+        if isinstance(x, int):
+            return f"splat (i32 {x})"
+        one = f(f"insertelement {self.ints} poison, i32 {f(f'trunc i64 {x} to i32')}, i32 0")
+        return f(f"shufflevector {self.ints} {one}, {self.ints} poison, {self.ints} zeroinitializer")
+
+    def below(self, count) -> str:
+        """The mask of the first ``count`` lanes (none if negative, all if there are more)."""
+        count = self.f.min(count, self.lanes)
+        return self.f(f"icmp slt {self.ints} {self.iota}, {self.splat32(count)}")
+
+    def splat_mask(self, bit: str) -> str:
+        one = self.f(f"insertelement {self.bools} poison, i1 {bit}, i32 0")
+        return self.f(f"shufflevector {self.bools} {one}, {self.bools} poison, {self.ints} zeroinitializer")
+
+    # -- reading and writing vectors ----------------------------------------------------------------------------------
+    def along(self, m: _Map, stream: str, steps: str, i, left, checks: int = 0, slot: int = 0) -> _Along:
+        """Index values ``i, i + 1, …`` of which ``left`` exist."""
+        mask = self.below(left)
+        coordinates = [m.vector(f"{stream}{d}", i) for d in range(checks)]
+        if steps in ("unit", "splat"):
+            return _Along(mask, coordinates, m.scalar(stream, i))
+        offsets = m.vector(stream, i)
+        if steps == "runs":
+            self._find_runs(offsets, mask, self.runs[slot])
+            return _Along(mask, coordinates, self.runs[slot])
+        return _Along(mask, coordinates, offsets)
+
+    def _find_runs(self, offsets: str, mask: str, slot: str) -> None:
+        """Writes the runs of neighbouring elements among the offsets: their number, then for each its mask (high half)
+        and the offset that its lane 0 would have (low half)."""
+        f, word = self.f, f"i{self.lanes}"
+        kept = self.square
+        f.store(self.ints, offsets, kept, 64)
+        first = f(f"bitcast {self.bools} {mask} to {word}")
+        with f.repeat(carry=[(word, first), ("i64", 0)]) as turn:
+            left, number = turn.state
+            lane = f(f"zext {word} {f.call(word, f'llvm.cttz.{word}', f'{word} {left}', 'i1 false')} to i64")
+            lane = f.min(lane, self.lanes - 1)
+            origin = f.sub(f(f"sext i32 {f.load('i32', f.at('i32', kept, lane))} to i64"), lane)
+            expected = f(f"add {self.ints} {self.splat32(origin)}, {self.iota}")
+            same = f(f"bitcast {self.bools} {f(f'icmp eq {self.ints} {offsets}, {expected}')} to {word}")
+            same = f(f"and {word} {same}, {left}")
+            number = f.add(number, 1)
+            entry = f(f"and i64 {origin}, 4294967295")
+            high = f(f"shl i64 {f(f'zext {word} {same} to i64')}, 32")
+            f.store("i64", f(f"or i64 {entry}, {high}"), f.at("i64", slot, number))
+            turn.next = [f(f"and {word} {left}, {f(f'xor {word} {same}, -1')}"), number]
+            turn.again = f(f"icmp ne {word} {turn.next[0]}, 0")
+        f.store("i64", turn.state[1], slot)
+
+    def _each_run(self, slot: str, carry=()):
+        """A loop over runs: yields the turn (its ``state`` after the carried number), the offset and the mask."""
+        f, word = self.f, f"i{self.lanes}"
+        last = f.load("i64", slot)
+
+        class Runs:
+            def __enter__(runs):
+                runs.loop = f.repeat(carry=[("i64", 1), *carry])
+                turn = runs.turn = runs.loop.__enter__()
+                entry = f.load("i64", f.at("i64", slot, turn.state[0]))
+                bits = f(f"trunc i64 {f(f'lshr i64 {entry}, 32')} to {word}")
+                offset = f(f"sext i32 {f(f'trunc i64 {entry} to i32')} to i64")
+                return turn, offset, f(f"bitcast {word} {bits} to {self.bools}")
+
+            def __exit__(runs, *error):
+                turn = runs.turn
+                turn.next[0] = f.add(turn.state[0], 1)
+                turn.again = f.compare("sle", turn.next[0], last)
+                return runs.loop.__exit__(*error)
+        return Runs()
+
+    def _offset_pointers(self, d: dtype, base: str, offsets: str) -> str:
+        return self.f(f"getelementptr {self.b.memory(d)}, ptr {base}, {self.ints} {offsets}")
+
+    def load(self, d: dtype, base: str, along: _Along, steps: str, mask: str) -> Value:
+        """A vector from ``base`` (the address of the other groups' share); zero outside the mask."""
+        f, b = self.f, self.b
+        elem = b.memory(d)
+        if steps == "splat":
+            return b.load(f.at(elem, base, along.where), d, 1)
+        if steps == "unit":
+            return b.load(f.at(elem, base, along.where), d, self.lanes, mask)
+        if steps == "strided":
+            return b.gather32(base, along.where, d, mask)
+        ty = b.type(d, self.lanes)
+        with self._each_run(along.where, [(ty, "zeroinitializer")]) as (turn, offset, run):
+            run = f(f"and {self.bools} {run}, {mask}")
+            part = b.load(f.at(elem, base, offset), d, self.lanes, run)
+            turn.next[1] = f(f"select {self.bools} {run}, {ty} {part.text}, {ty} {turn.state[1]}")
+        return Value(turn.state[1], d, self.lanes)
+
+    def store(self, x: Value, base: str, along: _Along, steps: str) -> None:
+        f, b = self.f, self.b
+        elem = b.memory(x.dtype)
+        if steps == "unit":
+            b.store(x, f.at(elem, base, along.where), self.lanes, along.mask)
+        elif steps == "strided":
+            b.scatter32(x, base, along.where, along.mask)
+        else:
+            with self._each_run(along.where) as (_, offset, run):
+                b.store(x, f.at(elem, base, offset), self.lanes, run)
+
+    # -- packing ------------------------------------------------------------------------------------------------------
+    def fetch(self, x: str, base: str, along: _Along, offset, coordinates: list, mask: str) -> str:
+        """A vector of an operand in the accumulator's type: 0 where a coordinate is out of its bounds."""
+        f = self.f
+        reading: Reading = getattr(self.form, x)
+        for d, (vector, scalar) in enumerate(zip(along.coordinates, coordinates, strict=True)):
+            at = f(f"add {self.ints} {vector}, {self.splat32(scalar)}")
+            inside = f(f"icmp ult {self.ints} {at}, {self.splat32(self.arg[f'{x}.{d}.size'])}")
+            mask = f(f"and {self.bools} {mask}, {inside}")
+        value = self.load(reading.dtype, f.at(self.b.memory(reading.dtype), base, offset), along, reading.steps, mask)
+        if reading.dtype.kind != "f" or reading.dtype.itemsize > 4:
+            value = self.b.cast(value, self.form.accumulator)
+        return self.b.operand(value, self.lanes)
+
+    def pack(self, x: str, base: str, first: list, lanes: _Map, count, depth: _Map, kc, out: str, width: int) -> None:
+        """Copies a block of an operand into panels of ``width``. ``first`` are the batch's share of the coordinates.
+
+        A store may run past its row, and past its panel: what it spoils is written afterwards."""
+        f = self.f
+        with f.loop(0, count, width) as panel:
+            left = f.min(f.sub(count, panel.i), width)
+            target = f.at(self.real, out, f.mul(panel.i, self.arg["k.block"]))
+            pack = self._pack_lanes if getattr(self.form, x).along == "lanes" else self._pack_depth
+            pack(x, base, first, lanes, panel.i, left, depth, kc, target, width)
+
+    def _shares(self, x: str, first: list, m: _Map, i) -> list:
+        return [self.f.add(c, m.scalar(f"{x}{d}", i)) for d, c in enumerate(first)]
+
+    def _pack_lanes(self, x, base, first, lanes, lane, left, depth, kc, target, width) -> None:
+        f = self.f
+        reading: Reading = getattr(self.form, x)
+        parts = [self.along(lanes, x, reading.steps, f.add(lane, v), f.sub(left, v), reading.checks, n)
+                 for n, v in enumerate(range(0, width, self.lanes))]
+        with f.loop(0, kc) as turn:
+            offset, coordinates = depth.scalar(x, turn.i), self._shares(x, first, depth, turn.i)
+            row = f.at(self.real, target, f.mul(turn.i, width))
+            for v, part in enumerate(parts):
+                value = self.fetch(x, base, part, offset, coordinates, part.mask)
+                f.store(self.vec, value, f.at(self.real, row, v * self.lanes), self.form.accumulator.itemsize)
+
+    def _pack_depth(self, x, base, first, lanes, lane, left, depth, kc, target, width) -> None:
+        f, n = self.f, self.lanes
+        reading: Reading = getattr(self.form, x)
+        with f.loop(0, kc, n) as turn:
+            part = self.along(depth, x, reading.steps, turn.i, f.sub(kc, turn.i), reading.checks)
+            for v in range(0, width, n):
+                used = min(n, width - v)
+                if reading.steps == "unit" and not reading.checks:
+                    rows = [self._lane(x, base, first, lanes, lane, v + i, left, part) for i in range(used)]
+                else:
+                    with f.loop(0, used) as inner:
+                        value = self._lane(x, base, first, lanes, lane, f.add(v, inner.i), left, part)
+                        f.store(self.vec, value, f.at(self.vec, self.square, inner.i), 64)
+                    rows = [f.load(self.vec, f.at(self.vec, self.square, i), 64) for i in range(used)]
+                rows = self._transpose(rows + ["zeroinitializer"] * (n - used))
+                tail = self.below(used) if used < n and v else None
+                for i, value in enumerate(rows):
+                    at = f.at(self.real, target, f.add(f.mul(f.add(turn.i, i), width), v))
+                    self.b.store(Value(value, self.form.accumulator, n), at, n, tail)
+
+    def _lane(self, x, base, first, lanes, lane, i, left, part: _Along) -> str:
+        """One row or column along the depth; zeros for one that is not there."""
+        f = self.f
+        here = f.add(lane, i)
+        exists = self.splat_mask(f.compare("slt", i, left))
+        mask = f(f"and {self.bools} {part.mask}, {exists}")
+        return self.fetch(x, base, part, lanes.scalar(x, here), self._shares(x, first, lanes, here), mask)
+
+    def _transpose(self, rows: list[str]) -> list[str]:
+        """A square of vectors transposed: log₂(lanes) rounds that swap blocks of two vectors."""
+        n, step = self.lanes, 1
+        while step < n:
+            for i in range(n):
+                if not i & step:
+                    low, high = rows[i], rows[i + step]
+                    for at, pick in ((i, lambda k: k if not k & step else n + k - step),
+                                     (i + step, lambda k: k + step if not k & step else n + k)):
+                        order = ", ".join(f"i32 {pick(k)}" for k in range(n))
+                        rows[at] = self.f(f"shufflevector {self.vec} {low}, {self.vec} {high}, <{n} x i32> <{order}>")
+            step *= 2
+        return rows
+
+    # -- the register tile --------------------------------------------------------------------------------------------
+    def _tile_function(self, rows: int) -> Function:
+        """``tile[rows][width] = Σ_k a[k][row] · b[k][column]`` over packed panels."""
+        tile, ty, real = self.form.tile, self.vec, self.real
+        f = Function(f"{self.symbol}.tile{rows}", [("i64", "depth"), ("ptr noalias", "a"), ("ptr noalias", "b"),
+                                                   ("ptr noalias", "tile")], attributes=self.attributes + " noinline")
+        f.head = f.head.replace("define ", "define internal ")
+        fma = f"llvm.fma.v{self.lanes}f{self.form.accumulator.itemsize * 8}"
+        cells = [(i, v) for i in range(rows) for v in range(tile.vectors)]
+        with f.loop(0, "%depth", carry=[(ty, "zeroinitializer")] * len(cells)) as k:
+            a = f.at(real, "%a", f.mul(k.i, tile.height))
+            b = f.at(real, "%b", f.mul(k.i, tile.width))
+            columns = [f.load(ty, f.at(real, b, v * self.lanes), 64) for v in range(tile.vectors)]
+            for i in range(rows):
+                one = f(f"insertelement {ty} poison, {real} {f.load(real, f.at(real, a, i))}, i32 0")
+                row = f(f"shufflevector {ty} {one}, {ty} poison, {self.ints} zeroinitializer")
+                for v in range(tile.vectors):
+                    n = i * tile.vectors + v
+                    k.next[n] = f.call(ty, fma, f"{ty} {row}", f"{ty} {columns[v]}", f"{ty} {k.state[n]}")
+        for (i, v), value in zip(cells, k.state, strict=True):
+            f.store(ty, value, f.at(real, "%tile", i * tile.width + v * self.lanes), 64)
+        f.do("ret void")
+        return f
+
+    # -- the loops ----------------------------------------------------------------------------------------------------
+    def _tasks(self) -> None:
+        f, arg = self.f, self.arg
+        slabs = f.ceil_div("%end", arg["m.tasks"])
+        with f.loop(f.div("%begin", arg["m.tasks"]), slabs) as slab:
+            before = f.mul(slab.i, arg["m.tasks"])
+            row = f.mul(f.max(f.sub("%begin", before), 0), arg["m.block"])
+            row_end = f.min(f.mul(f.min(f.sub("%end", before), arg["m.tasks"]), arg["m.block"]), arg["M"])
+            column = f.mul(f.rem(slab.i, arg["n.tasks"]), arg["n.block"])
+            self._slab(f.div(slab.i, arg["n.tasks"]), row, row_end, column)
+
+    def _batch(self, batch) -> dict[str, Any]:
+        """The batch's share of every stream."""
+        f, share, digits = self.f, {}, []
+        for axis in reversed(range(self.form.ranks[0])):
+            digits.insert(0, f.rem(batch, self.arg[f"z{axis}"]))
+            batch = f.div(batch, self.arg[f"z{axis}"])
+        for s in self.form.streams("z"):
+            share[s] = self.arg[f"{s}.first"]
+            for axis, digit in enumerate(digits):
+                share[s] = f.add(share[s], f.mul(digit, self.arg[f"{s}.z{axis}"]))
+        return share
+
+    def _slab(self, batch, row, row_end, column) -> None:
+        f, arg, form = self.f, self.arg, self.form
+        share = self._batch(batch)
+        pointers = {}
+        for s, d, buffer in zip(["a", "b"] + [f"c{t}" for t in range(len(form.c))],
+                                [form.a.dtype, form.b.dtype] + [c.dtype for c in form.c], self.buffers, strict=True):
+            pointers[s] = f.at(self.b.memory(d), buffer, share[s])
+        part = {x: f.at("i8", "%scratch", arg[f"scratch.{x}"]) for x in ("a", "b", "partial", "m", "n", "k")}
+        nc = f.min(f.sub(arg["N"], column), arg["n.block"])
+        spare = 2 * self.lanes  # tables may be read past their end
+        columns = _Map(self, "n", column, nc, part["n"], f.add(arg["n.block"], spare))
+        with f.loop(row, row_end, arg["m.chunk"]) as chunk:
+            mc = f.min(f.sub(row_end, chunk.i), arg["m.chunk"])
+            rows = _Map(self, "m", chunk.i, mc, part["m"], f.add(arg["m.chunk"], spare))
+            with f.loop(0, arg["k.blocks"]) as block:
+                k = f.mul(block.i, arg["k.block"])
+                kc = f.min(f.sub(arg["K"], k), arg["k.block"])
+                depth = _Map(self, "k", k, kc, part["k"], f.add(arg["k.block"], spare))
+                again = f.compare("ne", chunk.i, row)  # one block of depth: b is packed already for a later chunk
+                single = f.compare("eq", arg["k.blocks"], 1)
+                with f.otherwise(f(f"and i1 {again}, {single}")):
+                    first = [share[f"b{d}"] for d in range(form.b.checks)]
+                    self.pack("b", pointers["b"], first, columns, nc, depth, kc, part["b"], form.tile.width)
+                first = [share[f"a{d}"] for d in range(form.a.checks)]
+                self.pack("a", pointers["a"], first, rows, mc, depth, kc, part["a"], form.tile.height)
+                begins = f.compare("eq", block.i, 0)
+                ends = f.compare("eq", f.add(block.i, 1), arg["k.blocks"])
+                self._tiles(pointers, part, rows, mc, columns, nc, kc, begins, ends)
+
+    def _tiles(self, pointers, part, rows, mc, columns, nc, kc, begins, ends) -> None:
+        f, arg, form = self.f, self.arg, self.form
+        tile = form.tile
+        with f.loop(0, nc, tile.width) as j:
+            panel = f.at(self.real, part["b"], f.mul(j.i, arg["k.block"]))
+            alongs = [[self.along(columns, f"c{t}", c.steps, f.add(j.i, v * self.lanes),
+                                  f.sub(f.sub(nc, j.i), v * self.lanes), 0, t * tile.vectors + v)
+                       for v in range(tile.vectors)] for t, c in enumerate(form.c)]
+            with f.loop(0, mc, tile.height) as i:
+                height = f.min(f.sub(mc, i.i), tile.height)
+                strip = f.at(self.real, part["a"], f.mul(i.i, arg["k.block"]))
+                self._multiply(height, kc, strip, panel)
+                with f.loop(0, height) as r:
+                    self._store_row(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, alongs, begins, ends)
+
+    def _multiply(self, height, kc, strip, panel) -> None:
+        f, rows = self.f, self.form.tile.rows
+        call = "call void @{}.tile{}(i64 {}, ptr {}, ptr {}, ptr {})"
+        for n, r in enumerate(rows):
+            fits = f.compare("sle", height, r) if n < len(rows) - 1 else None
+            if n:
+                more = f.compare("sgt", height, rows[n - 1])
+                fits = more if fits is None else f(f"and i1 {fits}, {more}")
+            if fits is None:
+                f.do(call, self.symbol, r, kc, strip, panel, self.tile)
+            else:
+                with f.when(fits):
+                    f.do(call, self.symbol, r, kc, strip, panel, self.tile)
+
+    def _store_row(self, pointers, part, rows, row, r, column, alongs, begins, ends) -> None:
+        """A row of the tile: what earlier blocks of the depth left is added; the last block's sum is the result."""
+        f, b, form, tile = self.f, self.b, self.form, self.form.tile
+        bases = [f.at(b.memory(c.dtype), pointers[f"c{t}"], rows.scalar(f"c{t}", row)) for t, c in enumerate(form.c)]
+        real = self.real
+        if form.spill:
+            kept = f.at(real, part["partial"], f.add(f.mul(row, self.arg["n.block"]), column))
+        sums = []
+        for v in range(tile.vectors):
+            at = f.add(f.mul(r, tile.width), v * self.lanes)
+            value = Value(f.load(self.vec, f.at(real, self.tile, at), 64), form.accumulator, self.lanes)
+            old = f(f"xor {self.bools} {self.splat_mask(begins)}, splat (i1 true)")
+            old = f(f"and {self.bools} {old}, {alongs[0][v].mask}")
+            if form.spill:
+                before = b.load(f.at(real, kept, v * self.lanes), form.accumulator, self.lanes, old)
+            else:
+                before = self.load(form.accumulator, bases[0], alongs[0][v], form.c[0].steps, old)
+            sums.append(b.add(value, before))
+        if not form.spill and form.epilogue is None:
+            for v, value in enumerate(sums):
+                self.store(value, bases[0], alongs[0][v], form.c[0].steps)
+            return
+        with f.otherwise(ends):
+            for v, value in enumerate(sums):
+                if form.spill:
+                    b.store(value, f.at(real, kept, v * self.lanes), self.lanes)
+                else:
+                    self.store(value, bases[0], alongs[0][v], form.c[0].steps)
+        with f.when(ends):
+            for v, value in enumerate(sums):
+                inputs = [self.load(c.dtype, base, along[v], c.steps, along[v].mask)
+                          for c, base, along in list(zip(form.c, bases, alongs, strict=True))[1:]]
+                if form.epilogue is not None:
+                    value = form.epilogue.emit(b, value, *inputs)
+                self.store(b.cast(value, form.c[0].dtype), bases[0], alongs[0][v], form.c[0].steps)
+
+
+def kernel(form: Form, symbol: str) -> str:
+    """The LLVM IR of a contraction's kernel."""
+    return Kernel(form, symbol).text()
+
+
+__all__ = ["Access", "Form", "Reading", "Tile", "bool_", "kernel", "tile_of"]
