@@ -1,10 +1,24 @@
-"""A buffer: bytes in memory at a known address, owned or borrowed."""
+"""Buffers: bytes in memory at a known address, owned or borrowed; and the pool that owned ones come from.
+
+Fresh memory is slow (the system zeroes each page when it is first touched), so blocks are used again. A block returns
+to the pool when the last array over it is gone, not when the `Buffer` is: numpy views of a tensor may outlive it.
+Sizes are rounded up to one of eight in each power of two. Blocks of 2 MB and more lie on huge pages where the system
+has them. What is live plus what is kept free stays within one and a half times the most that was ever live at once.
+"""
 
 from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections import deque
+from weakref import ref
 
 import numpy as np
 
 ALIGNMENT = 64
+HUGE = 2 << 20
+_FLOOR = 64 << 20  # bytes that may be kept however little was live
 
 
 class Buffer:
@@ -12,10 +26,10 @@ class Buffer:
 
     __slots__ = ("array", "address", "nbytes", "__weakref__")
 
-    def __init__(self, array: np.ndarray):
+    def __init__(self, array: np.ndarray, address: int | None = None):
         self.array = array
         self.nbytes = array.nbytes
-        self.address = array.__array_interface__["data"][0]
+        self.address = array.__array_interface__["data"][0] if address is None else address
 
     @staticmethod
     def of(array: np.ndarray) -> Buffer:
@@ -28,11 +42,151 @@ class Buffer:
         return self.array.view(dtype).reshape(shape)
 
 
+class _Block:
+    """Memory of one size class; ``view`` keeps it alive."""
+
+    __slots__ = ("view", "address", "nbytes")
+
+    def __init__(self, nbytes: int):
+        if nbytes >= HUGE:
+            memory = _mapped(nbytes + HUGE)
+            align = HUGE
+        else:
+            memory, align = np.empty(nbytes + ALIGNMENT, np.uint8), ALIGNMENT
+        base = np.frombuffer(memory, np.uint8).__array_interface__["data"][0]
+        start = -base % align
+        self.view = memoryview(memory)[start:start + nbytes]
+        self.address, self.nbytes = base + start, nbytes
+
+
+def _mapped(nbytes: int) -> mmap.mmap:
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, nbytes)
+    memory = mmap.mmap(-1, nbytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # Python's default is shared with children
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:
+            pass  # a kernel without them
+    return memory
+
+
+class _Lease(ref):
+    """An array over a block, watched: when it goes, the block is free."""
+
+    __slots__ = ("block",)
+
+
+class Pool:
+    """Blocks by size, and the account of them. Thread-safe; a lease that ends only notes so (`_ended.append` runs at
+    any point of any thread), and the note is read at the next call."""
+
+    def __init__(self):
+        self._lock = threading.RLock()  # reentrant: a finalizer that runs while it is held may allocate
+        self._free: dict[int, list[_Block]] = {}
+        self._leases: dict[int, _Lease] = {}
+        self._ended: deque[_Lease] = deque()
+        self.live = self.peak = self.reserved = self.reserved_peak = self.allocations = 0
+
+    def allocate(self, nbytes: int) -> Buffer:
+        step = 1 << max((nbytes - 1).bit_length() - 4, 6)
+        size = -(-nbytes // step) * step or step
+        with self._lock:
+            if self._ended:
+                self._collect()
+            free = self._free.get(size)
+            block = free.pop() if free else self._fresh(size, nbytes)
+            array = np.frombuffer(block.view, np.uint8, nbytes) if nbytes else np.empty(0, np.uint8)
+            lease = _Lease(array, self._ended.append)
+            lease.block = block
+            self._leases[id(lease)] = lease
+            self.allocations += 1
+            self.live = live = self.live + size
+            if live > self.peak:
+                self.peak = live
+        return Buffer(array, block.address)
+
+    def _fresh(self, size: int, nbytes: int) -> _Block:
+        """A new block of a size class; room for it is made first among those kept free."""
+        self._release(max(_FLOOR, 3 * max(self.peak, self.live + size) // 2) - size)
+        try:
+            block = _Block(size)
+        except (MemoryError, OSError, OverflowError, ValueError):
+            self._release(0)
+            try:
+                block = _Block(size)
+            except (MemoryError, OSError, OverflowError, ValueError):
+                raise MemoryError(f"out of memory: could not allocate {nbytes:,} bytes on the CPU "
+                                  f"({self.live:,} bytes are live in tensors)") from None
+        self.reserved += size
+        self.reserved_peak = max(self.reserved, self.reserved_peak)
+        return block
+
+    def _collect(self) -> None:
+        while self._ended:
+            try:
+                lease = self._ended.popleft()
+            except IndexError:
+                return
+            del self._leases[id(lease)]
+            block = lease.block
+            self.live -= block.nbytes
+            self._free.setdefault(block.nbytes, []).append(block)
+
+    def _release(self, reserved: int) -> None:
+        """Gives free blocks back to the system until ``reserved`` bytes are held, those of the oldest sizes first."""
+        for size in list(self._free):
+            if self.reserved <= reserved:
+                return
+            blocks = self._free[size]
+            while blocks and self.reserved > reserved:
+                blocks.pop()
+                self.reserved -= size
+            if not blocks:
+                del self._free[size]  # so that it counts as new when it comes again
+
+    def empty_cache(self) -> None:
+        with self._lock:
+            self._collect()
+            self._release(0)
+
+    def stats(self) -> dict[str, int]:
+        with self._lock:
+            self._collect()
+            return {"allocated_bytes.current": self.live, "allocated_bytes.peak": self.peak,
+                    "reserved_bytes.current": self.reserved, "reserved_bytes.peak": self.reserved_peak,
+                    "allocation.current": len(self._leases), "allocation.allocated": self.allocations}
+
+    def reset_peak(self) -> None:
+        with self._lock:
+            self._collect()
+            self.peak, self.reserved_peak = self.live, self.reserved
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()  # a thread that the child does not have may have held it
+
+
+_pool = Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool._after_fork)
+
+
 def allocate(nbytes: int) -> Buffer:
     """An uninitialised buffer, aligned for vector loads. Raises MemoryError, naming the size, if there is none."""
-    try:
-        raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-    except MemoryError:
-        raise MemoryError(f"out of memory: could not allocate {nbytes:,} bytes on the CPU") from None
-    start = -raw.__array_interface__["data"][0] % ALIGNMENT
-    return Buffer(raw[start:start + nbytes])
+    return _pool.allocate(nbytes)
+
+
+def empty_cache() -> None:
+    """Gives memory that no tensor uses back to the system."""
+    _pool.empty_cache()
+
+
+def stats() -> dict[str, int]:
+    """Bytes in use (``allocated_bytes``) and held from the system (``reserved_bytes``), current and peak, and counts;
+    named as by ``torch.cuda.memory_stats``. Sizes are those of blocks."""
+    return _pool.stats()
+
+
+def reset_peak() -> None:
+    """Starts the peaks of `stats` anew at what is current."""
+    _pool.reset_peak()
