@@ -172,7 +172,7 @@ def _need_little_endian() -> None:
 
 def _placement(map_location: Any) -> Callable[[str], Callable | None]:
     """A function from the name of a device in a file to what its storages go through: None where they stay."""
-    from .. import device as devices
+    from ..device import check, device
 
     def stay(location: str) -> None:
         if location.partition(":")[0] != "cpu":
@@ -183,8 +183,8 @@ def _placement(map_location: Any) -> Callable[[str], Callable | None]:
         return stay
     if isinstance(map_location, dict):
         return lambda location: stay(str(map_location.get(location, location)))
-    if isinstance(map_location, (str, devices.device)):
-        devices.check(map_location)
+    if isinstance(map_location, (str, device)):
+        check(map_location)
         return lambda location: None
     if not callable(map_location):
         raise TypeError(f"map_location is a device, a string, a dict or a function, not {type(map_location).__name__}")

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import device as devices
 from .. import dtypes, engine
+from ..device import check as check_device
 from ..graph import type_of
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, from_node
@@ -57,7 +57,7 @@ def load_file(filename: str | os.PathLike, device: Any = "cpu", mmap: bool = Fal
     Raises CheckpointError for a file that is damaged or holds a dtype that diya does not have.
     """
     from .source import MappedSource, StreamSource
-    devices.check(device)
+    check_device(device)
     path = os.fspath(filename)
     try:
         if mmap:

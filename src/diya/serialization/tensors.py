@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import device as devices
 from .. import dtypes, engine
+from ..device import device
 from ..dtypes import dtype as DType
 from ..graph import Size, contiguous_strides, type_of
 from ..runtime.buffer import Buffer
@@ -55,7 +55,7 @@ class TensorWriter:
             return self._tensor(obj)
         if isinstance(obj, DType):
             return Global("torch", obj.name)
-        if isinstance(obj, devices.device):
+        if isinstance(obj, device):
             return Reduce(Global("torch", "device"), (obj.type,) if obj.index is None else (obj.type, obj.index))
         if type(obj) is Size:
             return Reduce(Global("torch", "Size"), (tuple(obj),))
@@ -177,7 +177,7 @@ def _hint(module: str, name: str) -> str:
         return ". Numpy values are refused: save diya.from_numpy(array), or value.item(), in their place"
     if module == "torch" and name.startswith(("float", "int", "uint", "bits", "q", "Q", "complex32", "ComplexHalf")):
         return ". diya does not have this dtype"
-    return ". If you trust the file, convert it where it was made: save model.state_dict(), not the model"
+    return ". Save it again where it was made, from plain values: model.state_dict() for a model, a set for a frozenset"
 
 
 def _new_storage(array: np.ndarray, d: DType, shape) -> Storage:
@@ -205,7 +205,7 @@ def _rebuild(u: Unpickler, base, d: DType, offset, size, stride, requires_grad, 
         whole = offset == 0 and numel * d.itemsize == block.array.nbytes and strides == contiguous_strides(shape)
         block.storage = _new_storage(block.array, d, shape if whole else (block.array.nbytes // d.itemsize,))
     t = _from_storage(block.storage, d, shape, strides, offset)
-    if metadata:
+    if metadata is not None:
         t = _apply(u, t, expect(dict, metadata, "a tensor's metadata"))
     if requires_grad:
         if d.kind not in "fc":
@@ -298,11 +298,11 @@ def _size(u: Unpickler, items=()) -> Size:
     return Size(items)
 
 
-def _device(u: Unpickler, kind, index=None) -> devices.device:
+def _device(u: Unpickler, kind, index=None) -> device:
     u.charge(8)
     try:
         expect(str, kind, "torch.device")
-        return devices.device(kind, None if index is None else expect(int, index, "torch.device"))
+        return device(kind, None if index is None else expect(int, index, "torch.device"))
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"a device is not valid: {error}") from None
 

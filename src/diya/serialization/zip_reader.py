@@ -2,7 +2,7 @@
 
 Every entry must lie inside the file, must not overlap another or the directory, must be described in the same way by
 its own header and by the directory, and must match its checksum. So what an archive can make its reader allocate is at
-most its own size. Compressed entries, which could break that, are refused: PyTorch never writes them.
+most its own size. Compressed entries, which could break that, are not read: checkpoints never have any.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ _ENCRYPTED, _SIZES_FOLLOW = 0x0001, 0x0008  # general purpose bits
 
 
 class Entry(NamedTuple):
-    """Where an entry's bytes are, and their CRC-32."""
+    """Where an entry's bytes are, and the CRC-32 of its content; ``method`` is 0 unless they are compressed."""
 
     name: str
     offset: int
     size: int
     crc: int
+    method: int
 
 
 class ZipReader:
@@ -48,7 +49,7 @@ class ZipReader:
 
     def read(self, name: str) -> bytes:
         """The bytes of a small entry, checked."""
-        entry = self.entries[name]
+        entry = self._entry(name)
         data = self.source.read(entry.offset, entry.size)
         self._verify(entry, data)
         return data
@@ -56,11 +57,18 @@ class ZipReader:
     def array(self, name: str) -> np.ndarray:
         """The bytes of an entry as a writable uint8 array: checked, unless the file is memory-mapped (checking would
         read all of it)."""
-        entry = self.entries[name]
+        entry = self._entry(name)
         data = self.source.array(entry.offset, entry.size)
         if self.source.copies:
             self._verify(entry, data)
         return data
+
+    def _entry(self, name: str) -> Entry:
+        entry = self.entries[name]
+        if entry.method:
+            raise CheckpointError(f"entry {name!r:.120} is compressed, which checkpoints never are: extract the "
+                                  "archive and write it again without compression")
+        return entry
 
     def _verify(self, entry: Entry, data) -> None:
         if self.checksums and zlib.crc32(data) != entry.crc:
@@ -117,17 +125,14 @@ class ZipReader:
             if name in self.entries:
                 raise CheckpointError(f"the archive has two entries named {name!r:.120}")
             stored, size, header = _wide_fields(extra, (stored, size, header))
-            if method or stored != size:
-                raise CheckpointError(f"entry {name!r:.120} is compressed, which checkpoints never are: extract the "
-                                      "archive and write it again without compression")
-            if flags & _ENCRYPTED or disk:
-                raise CheckpointError(f"entry {name!r:.120} is encrypted or in another part of the archive")
-            start = self._check_header(header, raw_name, flags, size, crc)
-            if start + size > end:
-                raise CheckpointError(f"entry {name!r:.120} ({size} bytes at {start}) lies outside of the archive's "
+            if flags & _ENCRYPTED or disk or (stored != size and not method):
+                raise CheckpointError(f"entry {name!r:.120} is encrypted, in another part of the archive, or damaged")
+            start = self._check_header(header, raw_name, method, stored, size, crc)
+            if start + stored > end:
+                raise CheckpointError(f"entry {name!r:.120} ({stored} bytes at {start}) lies outside of the archive's "
                                       "data: the file is cut short or damaged")
-            spans.append((header, start + size, name))
-            self.entries[name] = Entry(name, start, size, crc)
+            spans.append((header, start + stored, name))
+            self.entries[name] = Entry(name, start, stored, crc, method)
         if at != len(directory):
             raise CheckpointError("the archive's directory holds more than its entries")
         spans.sort()
@@ -135,13 +140,13 @@ class ZipReader:
             if after < before:
                 raise CheckpointError(f"entries {a!r:.120} and {b!r:.120} overlap")
 
-    def _check_header(self, header: int, name: bytes, flags: int, size: int, crc: int) -> int:
-        """Checks an entry's own header against the directory; returns where its bytes begin."""
-        magic, _, own_flags, method, _, _, own_crc, stored, own_size, name_size, extra_size = _LOCAL.unpack(
+    def _check_header(self, header: int, name: bytes, *expected: int) -> int:
+        """Checks an entry's own header against what the directory says; returns where its bytes begin."""
+        magic, _, flags, method, _, _, crc, stored, size, name_size, extra_size = _LOCAL.unpack(
             self.source.read(header, _LOCAL.size))
-        agrees = magic == b"PK\3\4" and not method and not own_flags & _ENCRYPTED and name_size == len(name)
-        if agrees and not own_flags & _SIZES_FOLLOW:
-            agrees = own_crc == crc and {stored, own_size} <= {size, _LIMIT32}
+        agrees = magic == b"PK\3\4" and method == expected[0] and not flags & _ENCRYPTED and name_size == len(name)
+        if agrees and not flags & _SIZES_FOLLOW:
+            agrees = crc == expected[3] and stored in (expected[1], _LIMIT32) and size in (expected[2], _LIMIT32)
         if not agrees or self.source.read(header + _LOCAL.size, name_size) != name:
             raise CheckpointError(f"the header of entry {name!r:.120} disagrees with the archive's directory")
         return header + _LOCAL.size + name_size + extra_size

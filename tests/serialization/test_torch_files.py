@@ -1,0 +1,79 @@
+"""Files that PyTorch 2.13 wrote (record.py says how) load as what they hold, or are refused by name."""
+
+import collections
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import diya
+from diya.nn.parameter import Parameter
+from diya.serialization import CheckpointError, load
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize("file", ["values.pt", "protocol4.pt"])
+@pytest.mark.parametrize("mmap", [False, True])
+def test_values(file, mmap):
+    v = load(DATA / file, mmap=mmap)
+    assert type(v["w"]) is Parameter and v["w"] is v["same"] and v["w"].requires_grad
+    assert v["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert v["t"].stride() == (1, 3) and v["t"].data_ptr() == v["w"].data_ptr()
+    assert v["none"] is None and v["flags"] == [True, False] and v["marked"].tag == "kept"
+    assert v["ints"] == [0, 255, 256, 65535, 65536, -1, -(2**31), 2**31, 2**63, -(2**100)]
+    assert v["float"] == -1.5 and v["inf"] == float("inf") and v["str"] == "grüße \U0001f4a1"
+    assert v["bytes"] == b"\x00\xffabc" and v["bytearray"] == bytearray(b"zz") and v["complex"] == 1 - 2j
+    assert v["tuples"] == ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)) and v["set"] == {1, "x", (1, 2)}
+    assert v["lists"][0] is v["lists"][1] == [1, 2]
+    assert type(v["ordered"]) is collections.OrderedDict and list(v["ordered"].items()) == [("b", 1), ("a", 2)]
+    assert type(v["counter"]) is collections.Counter and v["counter"] == {3: 2, 5: 1}
+    assert v[7] == "int key" and v[(1, "k")] == "tuple key"
+    assert type(v["size"]) is type(v["w"].shape) and v["size"] == (2, 3)
+    assert v["dtypes"] == [diya.float16, diya.bool] and v["device"] == diya.device("cpu")
+    assert v["scalar"].shape == () and v["scalar"].item() == 3.5 and v["empty"].shape == (0, 3)
+    assert v["grad"].requires_grad and v["grad"].is_leaf
+    assert v["conj"].tolist() == [1 - 2j] and v["neg"].tolist() == [-2]
+
+
+def test_views_share_one_storage():
+    base, strided, permuted, expanded, empty = load(DATA / "values.pt")["views"]
+    whole = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    for got, expected in zip((base, strided, permuted, expanded, empty),
+                             (whole, whole[1:, ::2], whole.transpose(2, 0, 1), np.broadcast_to(whole[0, 0], (3, 4)),
+                              whole[2:]), strict=True):
+        assert got.shape == expected.shape and np.array_equal(got._to_array(), expected)
+    assert permuted.stride() == (1, 12, 4) and expanded.stride() == (0, 1) and strided.storage_offset() == 12
+    base[0, 0, 0] = 99
+    assert expanded[2, 0].item() == 99 and permuted[0, 0, 0].item() == 99
+
+
+def test_every_dtype():
+    each = load(DATA / "values.pt")["each"]
+    for name, t in each.items():
+        assert t.dtype.name == name and t.to(diya.float64).real.tolist() == [0, 1, 1]
+    assert len(each) == 15
+
+
+def test_training_state():
+    state = load(DATA / "training.pt")
+    assert state["model"]["b.weight"].shape == (3, 4) and state["model"]._metadata["a"] == {"version": 1}
+    assert state["optimizer"]["param_groups"][0]["params"] == [0, 1, 2, 3]
+    assert state["optimizer"]["state"][0]["step"].item() == 2
+    assert state["schedule"]["milestones"] == collections.Counter({2: 2, 5: 1})
+
+
+def test_no_checksums():
+    assert load(DATA / "no_checksums.pt")["x"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("file", "message"), [
+    ("legacy.pt", "before 1.6"), ("script.pt", "TorchScript"), ("float8.pt", "torch.float8_e4m3fn.*dtype"),
+    ("model.pt", r"torch.nn.modules.linear.Linear.*state_dict\(\)"), ("sparse.pt", "_rebuild_sparse_tensor"),
+    ("numpy_scalar.pt", "numpy.*scalar.*from_numpy"), ("frozenset.pt", "builtins.frozenset")])
+def test_refused(file, message):
+    with pytest.raises(CheckpointError, match=message):
+        load(DATA / file)
+    with pytest.raises(CheckpointError, match=message):
+        load(io.BytesIO((DATA / file).read_bytes()))
