@@ -46,5 +46,5 @@ def philox_bits(seed: int, offset: int, n: int) -> np.ndarray:
 
 
 def philox_uniform(seed: int, offset: int, n: int) -> np.ndarray:
-    """``n`` float32 numbers in [0, 1) of the stream of ``seed``, from block ``offset`` on: the 24 high bits of a word."""
+    """``n`` float32 numbers in [0, 1) of the stream of ``seed``, from block ``offset`` on (24 bits each)."""
     return (philox_bits(seed, offset, n) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)

@@ -7,6 +7,7 @@ counter-based stream (``philox``) under the same seed, which leaves the words of
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import device as devices
+from .device import check as check_device
+from .device import device as Device
 from .philox import WORDS_PER_BLOCK
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Generator:
     """
 
     def __init__(self, device: Any = "cpu"):
-        self.device = devices.check(devices.device(device))
+        self.device = check_device(Device(device))
         self._lock = RLock()
         self._seed(DEFAULT_SEED)
 
@@ -106,7 +108,8 @@ class Generator:
         data = state.tobytes()
         seed, left, seeded, position = _STATE_HEAD.unpack_from(data)
         key = np.frombuffer(data, "<u8", _N, _STATE_HEAD.size).astype(np.uint32)
-        _, cached, offset, has_cached, cached_float, has_float = _STATE_TAIL.unpack_from(data, STATE_BYTES - _STATE_TAIL.size)
+        tail = _STATE_TAIL.unpack_from(data, STATE_BYTES - _STATE_TAIL.size)
+        _, cached, offset, has_cached, cached_float, has_float = tail
         if not seeded or not 0 < left <= _N or position > _N:
             raise RuntimeError("Invalid mt19937 state: pass what get_state() returned")
         with self._lock:
@@ -187,10 +190,7 @@ class Generator:
         with self._lock:
             cached = [] if self._cached_normal is None or n == 0 else [self._cached_normal]
             pairs = -(-(n - len(cached)) // 2)
-            u = self.doubles(2 * pairs).reshape(-1, 2)
-            radius, angle = np.sqrt(-2.0 * np.log1p(-u[:, 1])), 2.0 * np.pi * u[:, 0]
-            fresh = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)
-            samples = np.concatenate([cached, fresh])
+            samples = np.concatenate([cached, _box_muller(self.doubles(2 * pairs).reshape(-1, 2))])
             if n:
                 self._cached_normal = float(samples[n]) if len(samples) > n else None
             return samples[:n]
@@ -201,6 +201,17 @@ class Generator:
             offset = self._philox_offset
             self._philox_offset = (offset + -(-n // WORDS_PER_BLOCK)) % 2**64
             return self._initial_seed, offset
+
+
+def _box_muller(u: np.ndarray) -> np.ndarray:
+    if len(u) <= 8:  # the C library's functions are PyTorch's to the last bit, numpy's vector code is not always
+        fresh = []
+        for angle, x in u.tolist():
+            radius, angle = math.sqrt(-2.0 * math.log1p(-x)), 2.0 * math.pi * angle
+            fresh += radius * math.cos(angle), radius * math.sin(angle)
+        return np.array(fresh)
+    radius, angle = np.sqrt(-2.0 * np.log1p(-u[:, 1])), 2.0 * np.pi * u[:, 0]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)
 
 
 def _seed_words(seed: int) -> np.ndarray:
