@@ -242,7 +242,7 @@ def _run(nodes: list[Node], count: int, wanted: Node | None, keep_views: bool) -
                 for x in nodes[i].inputs:
                     reads[id(x)] = reads.get(id(x), 0) + 1
         for x in leaves:
-            if isinstance(x.value, Buffer) and getrefcount(x) <= IN_LOOP + reads[id(x)] \
+            if isinstance(x.value, Buffer) and getrefcount(x) <= IN_LOOP + reads.get(id(x), 0) \
                     and getrefcount(x.value) <= IN_LIST:
                 donated.append(position[id(x)])
     key += donated

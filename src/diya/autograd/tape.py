@@ -192,7 +192,7 @@ class GradNode(NodeBase):
             self.outputs = outputs
 
     def name(self) -> str:
-        return self.rule.name + "Backward0"
+        return self.rule.name if self.rule.name == "CopySlices" else self.rule.name + "Backward0"
 
     def release(self) -> None:
         """Lets go of what was saved; a second backward then says so."""

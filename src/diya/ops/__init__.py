@@ -12,6 +12,7 @@ from . import scan as scan  # isort: skip
 from . import contraction as contraction  # isort: skip
 from . import matmul as matmul  # isort: skip
 from . import index as index  # isort: skip
+from . import random as random  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 

@@ -56,8 +56,8 @@ def _interpret(spec: Contraction, a, b):
         return np.zeros(out_shape, a.dtype)
     if a.dtype.kind == "b":
         return _interpret(spec, a.astype(np.int64), b.astype(np.int64)) != 0
-    x, xv = _windows(np.ascontiguousarray(a), spec.a, sizes)
-    y, yv = _windows(np.ascontiguousarray(b), spec.b, sizes)
+    x, xv = _windows(np.asarray(a, order="C"), spec.a, sizes)
+    y, yv = _windows(np.asarray(b, order="C"), spec.b, sizes)
     for v in [v for v in xv if v >= n_out and v not in yv]:  # summed over one operand alone
         x = x.sum(axis=xv.index(v))
         xv.remove(v)

@@ -143,6 +143,8 @@ Tensor.__rmatmul__ = lambda self, other: matmul(other, self) if isinstance(other
 
 
 def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
+    if product.dtype.kind in "biu":  # scales of integers are integers
+        beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         product = product * alpha
     if beta == 0:
@@ -150,39 +152,23 @@ def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
     return (x if beta == 1 else x * beta) + product
 
 
-def _check_scales(name: str, x: Tensor, beta, alpha) -> None:
-    if x.dtype.kind in "biu" and (isinstance(beta, float) or isinstance(alpha, float)):
-        raise RuntimeError(f"{name}: For integral input tensors, argument beta and alpha must not be floating point numbers.")
-
-
-def _add_product(name: str, product):
-    def call(input, a, b, *, beta=1, alpha=1):
-        _check_scales(name, a, beta, alpha)
-        return _scaled(input, beta, product(a, b), alpha)
-    return call
-
-
 @operator(inplace=True)
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
-    _check_scales("addmm", mat1, beta, alpha)
     return _scaled(input, beta, mm(mat1, mat2), alpha)
 
 
 @operator(inplace=True)
 def addmv(input, mat, vec, *, beta=1, alpha=1):
-    _check_scales("addmv", mat, beta, alpha)
     return _scaled(input, beta, mv(mat, vec), alpha)
 
 
 @operator(inplace=True)
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
-    _check_scales("baddbmm", batch1, beta, alpha)
     return _scaled(input, beta, bmm(batch1, batch2), alpha)
 
 
 @operator(inplace=True)
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
-    _check_scales("addbmm", batch1, beta, alpha)
     return _scaled(input, beta, bmm(batch1, batch2).sum(0), alpha)
 
 

@@ -744,7 +744,7 @@ def copy_(input, src, non_blocking=False):
     return assign(input, src)
 
 
-@operator(inplace=True)
+@operator(inplace=True, grad=dict(input=lambda g: g * 0, value=lambda g: g.sum()), inputs=("input", "value"))
 def fill(input, value):
     if isinstance(value, Tensor):
         if value.dim():
@@ -773,10 +773,11 @@ def zero_(input):
 
 
 @operator(out=False)
-def flip(input, *dims):
-    dims = {wrap_dim(d, input.dim()) for d in sizes_of(dims)}
-    if len(dims) != len(sizes_of([d for d in dims])):
-        raise RuntimeError("dim appears multiple times in the list of dims")
+def flip(input, *args, dims=None):
+    given = sizes_of(args if dims is None else [dims])
+    dims = {wrap_dim(d, input.dim()) for d in given}
+    if len(dims) != len(given):
+        raise RuntimeError(f"dim appears multiple times in the list of dims {list(given)}")
     shape, dense = tuple(input.shape), contiguous_strides(input.shape)
     if 0 in shape:
         return input.clone()
@@ -796,7 +797,7 @@ def cat(tensors, dim=0):
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
     from .record import result_type
     d = tensors[0].dtype if all(x.dtype is tensors[0].dtype for x in tensors) else result_type(*tensors)
-    used = [x for x in tensors if tuple(x.shape) != (0,)] or tensors[:1]
+    used = [x for x in tensors if tuple(x.shape) != (0,)] or tensors
     first = used[0]
     dim = wrap_dim(dim, first.dim())
     for i, x in enumerate(used):

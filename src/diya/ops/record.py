@@ -450,7 +450,7 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
     core.__name__ = core.__qualname__ = short
     code = f"def {short}({', '.join(inputs)}): return core({', '.join(inputs)})"
     scope: dict[str, Any] = {"core": core}
-    exec(compile(code, f"<operator {path}>", "exec"), scope)  # a function with PyTorch's parameter names
+    exec(compile(code, __file__, "exec"), scope)  # a function with PyTorch's parameter names
     public = _public(scope[short], path, True)
     public.core = core  # type: ignore[attr-defined]
     names = (short, *aliases) if method is True else method or ()

@@ -1,0 +1,185 @@
+"""Sampling: tensors of random numbers, PyTorch's own for a seed.
+
+The numbers come from a stream whose position every draw moves, so they are drawn at the call, on the host, not
+recorded. Sampling inside programs (dropout) is counter-based: see `diya.ops.dropout`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import dtypes
+from ..device import check as check_device
+from ..dtypes import int64
+from ..tensor import Tensor, _from_array, assign, check_inplace
+from .creation import _like_sizes
+from .record import operator
+
+
+def _generator(generator):
+    if generator is None:
+        from ..random import default_generator
+        return default_generator
+    return generator
+
+
+def _draw(name: str, generator, *args) -> np.ndarray:
+    from .. import sampling
+    return getattr(sampling, name)(_generator(generator), *args)
+
+
+def _make(array: np.ndarray, dtype, device, requires_grad: bool) -> Tensor:
+    check_device(device)
+    return _from_array(array, dtype, requires_grad)
+
+
+def _maker(name: str, sample: str):
+    def make(*size, generator=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False,
+             names=None, **named):
+        d = dtype or dtypes.default_dtype
+        return _make(_draw(sample, generator, _like_sizes(size, named), d), d, device, requires_grad)
+    make.__name__ = make.__qualname__ = name
+    return operator(name, method=False, differentiable=False)(make)
+
+
+rand = _maker("rand", "uniform")
+randn = _maker("randn", "normal")
+
+
+@operator(method=False, differentiable=False)
+def rand_like(input, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, memory_format=None,
+              generator=None):
+    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
+
+
+@operator(method=False, differentiable=False)
+def randn_like(input, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, memory_format=None,
+               generator=None):
+    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
+
+
+@operator(method=False, differentiable=False)
+def randint(*args, low=None, high=None, size=None, generator=None, dtype=None, device=None, requires_grad=False, layout=None,
+            pin_memory=False):
+    values = list(args)
+    if size is None and values and isinstance(values[-1], (tuple, list)):
+        size = values.pop()
+    if size is None:
+        raise TypeError("randint() missing a size: randint(low=0, high, size)")
+    if high is None:
+        high = values.pop()
+    low = values.pop() if values else 0 if low is None else low
+    d = dtype or int64
+    if not low < high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    return _make(_draw("randint", generator, tuple(size), d, int(low), int(high)), d, device, requires_grad)
+
+
+@operator(method=False, differentiable=False)
+def randint_like(input, low=None, high=None, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False,
+                 memory_format=None):
+    low, high = (0, low) if high is None else (low, high)
+    high = high.item() if isinstance(high, Tensor) else high
+    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+
+@operator(method=False, differentiable=False)
+def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+    d = dtype or int64
+    return _make(_draw("randperm", generator, n, d), d, device, requires_grad)
+
+
+@operator(differentiable=False)
+def bernoulli(input, p=None, *, generator=None):
+    if p is not None:
+        return _from_array(_draw("bernoulli", generator, tuple(input.shape), input.dtype, float(p)), input.dtype)
+    return _from_array(_draw("bernoulli_each", generator, input._to_array(), input.dtype, input.dtype), input.dtype)
+
+
+@operator(differentiable=False)
+def multinomial(input, num_samples, replacement=False, *, generator=None):
+    return _from_array(_draw("multinomial", generator, input._to_array(), input.dtype, num_samples, replacement), int64)
+
+
+@operator(differentiable=False)
+def poisson(input, generator=None):
+    raise NotImplementedError("torch.poisson is not supported yet")
+
+
+@operator(method=False, differentiable=False)
+def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False):
+    for what, x in (("mean", mean), ("std", std)):
+        if not isinstance(x, (int, float, Tensor)):
+            raise TypeError(f"normal(): argument '{what}' must be a number or Tensor, not {type(x).__name__}")
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        if size is None:
+            raise TypeError("normal() missing 1 required argument: 'size'")
+        d = dtype or dtypes.default_dtype
+        return _make(_draw("normal", generator, tuple(size), d, float(mean), float(std)), d, device, requires_grad)
+    from ..graph import broadcast_shapes
+    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    d = tensors[0].dtype
+    shape = broadcast_shapes(*(x.shape for x in tensors))
+    return _from_array(_draw("normal", generator, tuple(shape), d), d) * std + mean
+
+
+def _fill(name: str, sample: str, parameters: tuple[tuple[str, float | None], ...]):
+    """An in-place sampler ``name(self, *parameters, generator=None)``."""
+    names = [p for p, _ in parameters]
+
+    def fill(self, *args, generator=None, **kwargs):
+        if len(args) > len(names):
+            raise TypeError(f"{name}() takes at most {len(names)} arguments, got {len(args)}")
+        given = {**dict(parameters), **dict(zip(names, args, strict=False)), **kwargs}
+        unknown = set(given) - set(names)
+        if unknown:
+            raise TypeError(f"{name}() got an unexpected keyword argument {unknown.pop()!r}")
+        missing = [k for k, v in given.items() if v is None]
+        if missing:
+            raise TypeError(f"{name}() missing the argument {missing[0]!r}")
+        check_inplace(self)
+        values = [given[k] for k in names]
+        if self.is_contiguous() or sample != "normal":
+            array = _draw(sample, generator, tuple(self.shape), self.dtype, *values)
+        else:
+            array = _draw(sample, generator, tuple(self.shape), self.dtype, *values, False)
+        return assign(self, _from_array(array, self.dtype))
+    fill.__name__ = name
+    fill.__qualname__ = f"Tensor.{name}"
+    fill.__doc__ = f"Fills the tensor in place with samples: ``{name}({', '.join(names)}, generator=None)``."
+    setattr(Tensor, name, fill)
+
+
+_fill("uniform_", "uniform", (("from", 0.0), ("to", 1.0)))
+_fill("normal_", "normal", (("mean", 0.0), ("std", 1.0)))
+_fill("exponential_", "exponential", (("lambd", 1.0),))
+_fill("cauchy_", "cauchy", (("median", 0.0), ("sigma", 1.0)))
+_fill("log_normal_", "log_normal", (("mean", 1.0), ("std", 2.0)))
+_fill("geometric_", "geometric", (("p", None),))
+
+
+def _random_(self, *args, generator=None, **kwargs):
+    """Fills with integers from [from, to), or from all that the dtype holds."""
+    low, high = kwargs.get("from"), kwargs.get("to")
+    if len(args) == 1:
+        low, high = 0, args[0]
+    elif len(args) == 2:
+        low, high = args
+    check_inplace(self)
+    shape = tuple(self.shape)
+    array = _draw("random", generator, shape, self.dtype) if low is None and high is None else \
+        _draw("randint", generator, shape, self.dtype, low or 0, high)
+    return assign(self, _from_array(array, self.dtype))
+
+
+def _bernoulli_(self, p=0.5, *, generator=None):
+    """Fills with 1 at probability ``p`` (a number, or a tensor of probabilities), else 0."""
+    check_inplace(self)
+    if isinstance(p, Tensor):
+        array = _draw("bernoulli_each", generator, p.expand(self.shape)._to_array(), p.dtype, self.dtype)
+    else:
+        array = _draw("bernoulli", generator, tuple(self.shape), self.dtype, p)
+    return assign(self, _from_array(array, self.dtype))
+
+
+Tensor.random_, Tensor.bernoulli_ = _random_, _bernoulli_  # type: ignore[attr-defined]
