@@ -1,0 +1,493 @@
+"""Loop IR to LLVM IR: one `Template` becomes one function.
+
+    void kernel(ptr buffers, ptr args, i64 begin, i64 end, ptr scratch)
+
+The loops stand in this order, and every op is written at the outermost one at which all that it depends on is known:
+
+    entry                     scalars
+      task, row               the kept dimensions but a vectorised last one, as one counter
+        vector                chunks of the last kept dimension, when that is the vector dimension
+          phase: r0, r1 ...   the reduced dimensions; the last in vectors, when that is the vector dimension
+
+The vector loop runs unmasked over whole vectors; what is left is one masked vector.
+"""
+
+from __future__ import annotations
+
+from ...dtypes import bool_, float32, int32, int64
+from ..loops import HEAD, Op, Template, maps_of
+from .llvm import HALVES, MEMORY, Builder, Value, literal
+from .text import Function
+
+HEAVY = 64  # ops above which the tail shares the (masked) body of the vector loop, to halve the code
+
+
+def emit(template: Template, symbol: str, gathers: bool = True) -> str:
+    """The LLVM text of a kernel: its definition, and declarations of what it calls."""
+    return _Emitter(template, symbol, gathers).run()
+
+
+class _Emitter:
+    def __init__(self, template: Template, symbol: str, gathers: bool):
+        self.t, self.k = template, template.kernel
+        self.f = Function(symbol, [("ptr", "buffers"), ("ptr", "args"), ("i64", "begin"), ("i64", "end"),
+                                   ("ptr", "scratch")])
+        self.b = Builder(self.f, self.k.lanes, gathers)
+        self.rank, self.kept = len(self.k.dims), self.k.kept
+        self.ops = self.k.ops
+        self.values: dict[int, Value] = {}
+        vector_kept = self.k.vector == "kept"
+        # The level of each dimension: 0 entry, 1 row, 2 the vectorised kept dimension, then the reduced ones.
+        self.row_dims = self.kept - vector_kept
+        self.kept_level = 1 + vector_kept
+        self.level_of = [1] * self.row_dims + [2] * vector_kept + [
+            self.kept_level + 1 + d for d in range(self.rank - self.kept)]
+        self.offsets: list[dict[int, str]] = []  # of each map, by level
+        self.mask: str | None = None
+
+    # -- arguments ----------------------------------------------------------------------------------------------------
+    def argument(self, i: int) -> str:
+        return self.f.load("i64", self.f.at("i64", "%args", i))
+
+    def run(self) -> str:
+        f, t = self.f, self.t
+        self.rows_per_task, self.chunks, self.chunk, mode, pieces, self.piece = [self.argument(i) for i in range(HEAD)]
+        self.sizes = [self.argument(HEAD + d) for d in range(self.rank)]
+        starts, at = t.layout()
+        self.strides: list[list] = []
+        for start, pattern in zip(starts, t.patterns, strict=True):
+            self.offsets.append({0: self.argument(start)})
+            row, n = [], start + 1
+            for c in pattern:
+                if c == "*":
+                    row.append(self.argument(n))
+                    n += 1
+                else:
+                    row.append(int(c))
+            self.strides.append(row)
+        self.gathers: dict[int, list[tuple[str, str]]] = {}
+        for i, op in enumerate(self.ops):
+            if op.name == "gather":
+                self.gathers[i] = []
+                for _ in op.attr[2]:
+                    self.gathers[i].append((self.argument(at), self.argument(at + 1)))
+                    at += 2
+        self.pointers = [f.load("ptr", f.at("ptr", "%buffers", i)) for i in range(len(self.k.buffers))]
+        self.levels = self._levels()
+        self.place(range(len(self.ops)), 0)
+        rows = 1
+        for d in range(self.row_dims):
+            rows = f.mul(rows, self.sizes[d])
+        if self.k.split:
+            self.partial, self.combining = f.compare("eq", mode, 1), f.compare("eq", mode, 2)
+            self.pieces = f.select(self.partial, "i64", pieces, 1)
+            self.all_pieces = pieces
+            self.kept_size = f.mul(rows, self.sizes[self.kept - 1] if self.k.vector == "kept" else 1)
+        with f.loop("%begin", "%end") as task:
+            block = task.i
+            if self.k.split:
+                block, self.part = f.div(task.i, self.pieces), f.rem(task.i, self.pieces)
+            if self.k.vector == "kept":
+                block, piece = f.div(block, self.chunks), f.rem(block, self.chunks)
+                self.low = f.mul(piece, self.chunk)
+                self.high = f.min(f.add(self.low, self.chunk), self.sizes[self.kept - 1])
+            if self.row_dims:
+                first = f.mul(block, self.rows_per_task)
+                with f.loop(first, f.min(f.add(first, self.rows_per_task), rows)) as row:
+                    self.row(row.i)
+            else:
+                self.row(0)
+        f.do("ret void")
+        return "\n".join([*sorted(f.declared), str(f)])
+
+    def _levels(self) -> list[int]:
+        """Of each op, the level at which it is written."""
+        levels = []
+        n = 0
+        for phase in self.k.phases:
+            for full, part in enumerate(phase):
+                for op in part:
+                    level = max((levels[j] for j in op.inputs), default=0)
+                    for m in maps_of(op):
+                        pattern = self.t.patterns[self.t.map(m)]
+                        level = max([level, *[self.level_of[d] for d, c in enumerate(pattern) if c != "0"]])
+                    if op.name == "reduce":
+                        level = self.kept_level
+                    elif op.name == "store":
+                        level = self.level_of[-1] if full else self.kept_level
+                    levels.append(level)
+                    n += 1
+        return levels
+
+    # -- loops --------------------------------------------------------------------------------------------------------
+    def advance(self, level: int, dims: dict[int, str | int]) -> None:
+        """The offset of every map, now that the indices of ``dims`` are known."""
+        f = self.f
+        for m, offsets in enumerate(self.offsets):
+            value = self.offset(m, level - 1)
+            for d, i in dims.items():
+                value = f.add(value, f.mul(i, self.strides[m][d]))
+            offsets[level] = value
+
+    def offset(self, m: int, level: int) -> str:
+        offsets = self.offsets[m]
+        while level not in offsets:
+            level -= 1
+        return offsets[level]
+
+    def row(self, r) -> None:
+        f, indices = self.f, {}
+        rest = r
+        for d in range(self.row_dims - 1, 0, -1):
+            indices[d] = f.rem(rest, self.sizes[d])
+            rest = f.div(rest, self.sizes[d])
+        if self.row_dims:
+            indices[0] = rest
+        self.row_index = r
+        self.advance(1, indices)
+        if self.k.vector == "kept":
+            self.place(range(len(self.ops)), 1)  # nothing at this level depends on a reduction
+            self.vectors(self.kept - 1, 2, self.low, self.high, [], lambda state: self.body() or [])
+        else:
+            self.body()
+
+    def vectors(self, dim: int, level: int, low, high, carry, body) -> list[str]:
+        """Runs ``body(state)`` for each vector of a dimension; the state is what `carry` starts and the body returns."""
+        f, w = self.f, self.k.lanes
+
+        def step(i, state, mask):
+            self.mask = mask
+            self.index = i
+            self.advance(level, {dim: i})
+            new = body(state)
+            self.mask = None
+            return new
+
+        def lanes_left(i):
+            left = f(f"trunc i64 {f.sub(high, i)} to i32")
+            ids = ", ".join(f"i32 {n}" for n in range(w))
+            return self.f(f"icmp slt <{w} x i32> <{ids}>, {self.b.operand(Value(left, int32), w)}")
+
+        if w == 1:
+            with f.loop(low, high, carry=carry) as turn:
+                turn.next = step(turn.i, turn.state, None)
+            return turn.state
+        if len(self.ops) > HEAVY:
+            with f.loop(low, high, w, carry=carry) as turn:
+                turn.next = step(turn.i, turn.state, lanes_left(turn.i))
+            return turn.state
+        whole = f.sub(high, f.rem(f.sub(high, low), w))
+        with f.loop(low, whole, w, carry=carry) as turn:
+            turn.next = step(turn.i, turn.state, None)
+        with f.loop(whole, high, w, carry=[(c[0], s) for c, s in zip(carry, turn.state, strict=True)]) as tail:
+            tail.next = step(tail.i, tail.state, lanes_left(tail.i))
+        return tail.state
+
+    def body(self) -> None:
+        """All phases at one index of the kept dimensions."""
+        n = 0
+        for p, phase in enumerate(self.k.phases):
+            kept = range(n, n + len(phase.kept))
+            full = range(kept.stop, kept.stop + len(phase.full))
+            n = full.stop
+            self.place(kept, self.kept_level)
+            if p == 0 and self.k.split:
+                self.split_reduce(full, range(n, len(self.ops)))
+                return
+            if phase.full:
+                self.place(full, self.kept_level)
+                self.reduce(full)
+
+    def split_reduce(self, full: range, after: range) -> None:
+        """The reductions of a kernel that may run in pieces, and what follows them (see `Kernel.split`)."""
+        f, b = self.f, self.b
+        at = self.row_index
+        if self.k.vector == "kept":
+            at = f.add(f.mul(at, self.sizes[self.kept - 1]), self.index)
+        f._count += 1
+        n = f._count
+        f.do(f"br i1 {self.combining}, label %combine{n}, label %elements{n}")
+        f.label(f"elements{n}")
+        self.place(full, self.kept_level)
+        begin = f.mul(self.part, self.piece)
+        length = self.sizes[self.kept]
+        self.range = (begin, f.select(self.partial, "i64", f.min(f.add(begin, self.piece), length), length))
+        reduced = self.reduce(full)
+        made, block = [v for parts in reduced for v in parts], f.block
+        f.do(f"br label %reduced{n}")
+        f.label(f"combine{n}")
+        kinds = [b.type(v.dtype, v.lanes) for v in made]
+        start = [b.operand(x, v.lanes) for x, v in zip(self.identities(full), made, strict=True)]
+        with f.loop(0, self.all_pieces, carry=list(zip(kinds, start, strict=True))) as turn:
+            where = f.add(f.mul(turn.i, self.kept_size), at)
+            old = [Value(t, v.dtype, v.lanes) for t, v in zip(turn.state, made, strict=True)]
+            new = []
+            for old_v, buffer in zip(old, self.k.partials, strict=True):
+                d = self.k.buffers[buffer]
+                got = b.load(f.at(MEMORY[d], self.pointers[buffer], where), d, old_v.lanes,
+                             self.mask if old_v.lanes > 1 else None)
+                new.append(Value(got.text, old_v.dtype, got.lanes))
+            mixed, k = [], 0
+            for i, parts in zip(self.reductions(full), reduced, strict=True):
+                mixed += self.combine(self.ops[i].attr, old[k:k + len(parts)], new[k:k + len(parts)])
+                k += len(parts)
+            turn.next = [v.text for v in mixed]
+        other = f.block
+        f.do(f"br label %reduced{n}")
+        f.label(f"reduced{n}")
+        joined = [Value(f(f"phi {kind} [{v.text}, %{block}], [{t}, %{other}]"), v.dtype, v.lanes)
+                  for kind, v, t in zip(kinds, made, turn.state, strict=True)]
+        f.do(f"br i1 {self.partial}, label %partial{n}, label %whole{n}")
+        f.label(f"partial{n}")
+        where = f.add(f.mul(self.part, self.kept_size), at)
+        for v, buffer in zip(joined, self.k.partials, strict=True):
+            d = self.k.buffers[buffer]
+            b.store(Value(v.text, d, v.lanes), f.at(MEMORY[d], self.pointers[buffer], where), v.lanes,
+                    self.mask if v.lanes > 1 else None)
+        f.do(f"br label %done{n}")
+        f.label(f"whole{n}")
+        k = 0
+        for i, parts in zip(self.reductions(full), reduced, strict=True):
+            k += len(parts)
+            self.finish(i, joined[k - 1])
+        self.place(after, self.kept_level)
+        f.do(f"br label %done{n}")
+        f.label(f"done{n}")
+
+    def reductions(self, ops: range) -> list[int]:
+        return [i for i in ops if self.ops[i].name == "reduce"]
+
+    def identities(self, full: range) -> list[Value]:
+        """What the accumulators of a loop start from, all reductions' in a row."""
+        out = []
+        for i in self.reductions(full):
+            op = self.ops[i]
+            out.append(identity(op.attr, self.ops[op.inputs[0]].dtype))
+            if op.attr.startswith("arg"):
+                out.append(self.b.const(-1, int64))
+        return out
+
+    def reduce(self, full: range) -> list[list[Value]]:
+        """The loops of one phase over the reduced dimensions. Returns the accumulators of each reduction."""
+        reductions = self.reductions(full)
+        wide = self.k.vector == "reduced"
+        lanes = []
+        for i in reductions:
+            n = self.k.lanes if wide or self.lanes_of(i) else 1
+            lanes += [n] * (1 + self.ops[i].attr.startswith("arg"))
+        start = [Value(self.b.operand(v, n), v.dtype, n) for v, n in zip(self.identities(full), lanes, strict=True)]
+        kinds = [self.b.type(v.dtype, v.lanes) for v in start]
+
+        def values(texts):
+            return [Value(t, v.dtype, v.lanes) for t, v in zip(texts, start, strict=True)]
+
+        def combine(texts):
+            old, new, at = values(texts), [], 0
+            for i in reductions:
+                op = self.ops[i]
+                parts = old[at:at + 1 + op.attr.startswith("arg")]
+                at += len(parts)
+                mixed = self.combine(op.attr, parts, [self.b.splat(self.values[j], parts[0].lanes) for j in op.inputs])
+                if self.mask is not None and wide:
+                    mask = Value(self.mask, bool_, self.k.lanes)
+                    mixed = [self.b.where(mask, m, o) for m, o in zip(mixed, parts, strict=True)]
+                new += [m.text for m in mixed]
+            return new
+
+        def nest(d, texts):
+            if d == self.rank:
+                return combine(texts)
+            level, low, high = self.level_of[d], 0, self.sizes[d]
+            if d == self.kept and self.k.split:
+                low, high = self.range
+            carry = list(zip(kinds, texts, strict=True))
+
+            def inner(texts):
+                self.place(full, level)
+                return nest(d + 1, texts)
+            if wide and d == self.rank - 1:
+                return self.vectors(d, level, low, high, carry, inner)
+            with self.f.loop(low, high, carry=carry) as turn:
+                self.advance(level, {d: turn.i})
+                turn.next = inner(turn.state)
+            return turn.state
+
+        last = values(nest(self.kept, [v.text for v in start]))
+        out, at = [], 0
+        for i in reductions:
+            name = self.ops[i].attr
+            parts = last[at:at + 1 + name.startswith("arg")]
+            at += len(parts)
+            out.append(self.across(name, parts) if wide else parts)
+            self.finish(i, out[-1][-1])
+        return out
+
+    def finish(self, i: int, result: Value) -> None:
+        """The value of a reduction, from its accumulator."""
+        d = self.ops[i].dtype
+        if d in HALVES:
+            result = self.b.round_half(Value(result.text, float32, result.lanes), d)
+        self.values[i] = Value(result.text, d, result.lanes)
+
+    def lanes_of(self, i: int) -> bool:
+        """Whether an op's value differs between lanes of a vectorised kept dimension."""
+        if self.k.vector != "kept":
+            return False
+        seen = set()
+
+        def varies(j):
+            if j in seen:
+                return False
+            seen.add(j)
+            op = self.ops[j]
+            return any(self.t.patterns[self.t.map(m)][self.kept - 1] != "0" for m in maps_of(op)) or \
+                any(varies(x) for x in op.inputs)
+        return varies(i)
+
+    def across(self, name: str, parts: list[Value]) -> list[Value]:
+        """The lanes of accumulators combined into one, halving their number."""
+        lanes = parts[0].lanes
+        while lanes > 1:
+            lanes //= 2
+            halves = [[], []]
+            for v in parts:
+                ty = self.b.type(v.dtype, v.lanes)
+                for side in (0, 1):
+                    picks = ", ".join(f"i32 {side * lanes + n}" for n in range(lanes))
+                    text = self.f(f"extractelement {ty} {v.text}, i32 {side}") if lanes == 1 else \
+                        self.f(f"shufflevector {ty} {v.text}, {ty} poison, <{lanes} x i32> <{picks}>")
+                    halves[side].append(Value(text, v.dtype, lanes))
+            parts = self.combine(name, halves[0], halves[1])
+        return parts
+
+    def combine(self, name: str, old: list[Value], new: list[Value]) -> list[Value]:
+        b = self.b
+        x, y = old[0], new[0]
+        if x.dtype in HALVES:
+            x, y = Value(x.text, float32, x.lanes), Value(y.text, float32, y.lanes)
+        if name.startswith("arg"):
+            better = b.gt(y, x) if name == "argmax" else b.lt(y, x)
+            none, tie = b.lt(old[1], b.const(0, int64)), b.eq(x, y)
+            if x.dtype.kind == "f":
+                nan_x, nan_y = b.isnan(x), b.isnan(y)
+                tie = b.or_(tie, b.and_(nan_x, nan_y))
+                better = b.and_(b.or_(better, nan_y), b.not_(nan_x))
+            first = b.and_(b.lt(new[1], old[1]), b.ge(new[1], b.const(0, int64)))
+            take = b.or_(b.and_(none, b.ge(new[1], b.const(0, int64))), b.or_(
+                b.and_(better, b.ge(new[1], b.const(0, int64))), b.and_(tie, first)))
+            return [Value(b.where(take, y, x).text, old[0].dtype, x.lanes), b.where(take, new[1], old[1])]
+        rule = {"sum": b.add, "prod": b.mul, "amax": b.maximum, "amin": b.minimum, "any": b.or_, "all": b.and_}[name]
+        return [Value(rule(x, y).text, old[0].dtype, x.lanes)]
+
+    # -- ops ----------------------------------------------------------------------------------------------------------
+    def place(self, ops: range, level: int) -> None:
+        """Writes the ops of a range that belong at a level."""
+        for i in ops:
+            if self.levels[i] == level and self.ops[i].name != "reduce":
+                self.op(i, self.ops[i], level)
+
+    def op(self, i: int, op: Op, level: int) -> None:
+        b = self.b
+        inputs = [self.values[j] for j in op.inputs]
+        if op.name == "const":
+            self.values[i] = b.const(op.attr, op.dtype)
+        elif op.name == "load":
+            self.values[i] = self.load(op, level)
+        elif op.name == "gather":
+            self.values[i] = self.gather(i, op, level, inputs)
+        elif op.name == "index":
+            self.values[i] = self.flat(self.t.map(op.attr), level)
+        elif op.name == "store":
+            self.store(op, level, inputs[0])
+        elif op.name == "philox":
+            self.values[i] = b.philox(*inputs)
+        else:
+            self.values[i] = b.apply(op.attr[0], op.attr[1], inputs)
+
+    def along(self, m: int):
+        """A map's stride in the vector dimension (0 outside of vectors)."""
+        v = self.k.vector_dim
+        return 0 if v < 0 or self.k.lanes == 1 else self.strides[m][v]
+
+    def ids(self, stride) -> Value:
+        """0, stride, 2·stride ... for the lanes."""
+        w = self.k.lanes
+        ids = Value("<" + ", ".join(f"i64 {n}" for n in range(w)) + ">", int64, w)
+        return ids if stride == 1 else self.b.mul(ids, Value(str(stride), int64))
+
+    def flat(self, m: int, level: int) -> Value:
+        base = Value(str(self.offset(m, level)), int64)
+        stride = self.along(m)
+        return base if stride == 0 else self.b.add(base, self.ids(stride))
+
+    def pointer(self, op: Op, level: int) -> str:
+        buffer, m = op.attr[0], self.t.map(op.attr[1])
+        return self.f.at(MEMORY[self.k.buffers[buffer]], self.pointers[buffer], self.offset(m, level))
+
+    def load(self, op: Op, level: int) -> Value:
+        stride = self.along(self.t.map(op.attr[1]))
+        at = self.pointer(op, level)
+        if stride == 0:
+            return self.b.load(at, op.dtype, 1)
+        if stride == 1:
+            return self.b.load(at, op.dtype, self.k.lanes, self.mask)
+        return self.b.gather(at, self.ids(stride), op.dtype, self.mask)
+
+    def gather(self, i: int, op: Op, level: int, inputs: list[Value]) -> Value:
+        """An element at positions held in data: negative ones wrap; one out of range sets the fault and reads 0."""
+        b, f = self.b, self.f
+        lanes = max(v.lanes for v in inputs)
+        stride = self.along(self.t.map(op.attr[1]))
+        if not (stride == 0):
+            lanes = self.k.lanes
+        offsets = self.b.const(0, int64) if stride == 0 else self.ids(stride)
+        bad = None
+        for x, (size, step) in zip(inputs, self.gathers[i], strict=True):
+            n, zero = Value(size, int64), b.const(0, int64)
+            wrapped = b.where(b.lt(x, zero), b.add(x, n), x)
+            outside = b.or_(b.lt(wrapped, zero), b.ge(wrapped, n))
+            wrapped = b.where(outside, zero, wrapped)
+            offsets = b.add(offsets, b.mul(wrapped, Value(step, int64)))
+            bad = outside if bad is None else b.or_(bad, outside)
+        if self.mask is not None and bad.lanes > 1:
+            bad = b.and_(bad, Value(self.mask, bool_, bad.lanes))
+        any_bad = bad.text if bad.lanes == 1 else f.call("i1", f"llvm.vector.reduce.or.v{bad.lanes}i1",
+                                                         f"<{bad.lanes} x i1> {bad.text}")
+        with f.when(any_bad):
+            f.store("i64", 1, self.pointers[self.k.fault], 8)
+        return b.gather(self.pointer(op, level), b.splat(offsets, lanes), op.dtype, self.mask if lanes > 1 else None)
+
+    def store(self, op: Op, level: int, value: Value) -> None:
+        b, lanes = self.b, self.k.lanes
+        stride = self.along(self.t.map(op.attr[1]))
+        at = self.pointer(op, level)
+        if stride == 0:
+            lanes = 1
+        if lanes > 1 and stride != 1:
+            offsets = self.ids(stride)
+            if op.attr[2] == "add":
+                value = b.accumulate(b.gather(at, offsets, op.dtype, self.mask), value)
+            b.scatter(value, at, offsets, self.mask)
+            return
+        mask = self.mask if lanes > 1 else None
+        if op.attr[2] == "add":
+            value = b.accumulate(b.load(at, op.dtype, lanes, mask), value)
+        b.store(value, at, lanes, mask)
+
+
+def identity(name: str, d) -> Value:
+    """What a reduction starts from."""
+    if name in ("sum", "any"):
+        value = 0
+    elif name in ("prod", "all"):
+        value = 1
+    else:
+        low = name in ("amax", "argmax")
+        if d.kind == "f":
+            value = float("-inf") if low else float("inf")
+        elif d.kind == "b":
+            value = not low
+        else:
+            bits, signed = d.itemsize * 8, d.kind == "i"
+            value = (-(1 << bits - 1) if signed else 0) if low else (1 << bits - signed) - 1
+    return Value(literal(value, d), d, 1, True)

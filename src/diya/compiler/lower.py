@@ -1,0 +1,214 @@
+"""Stage 2: steps to loop IR.
+
+Each step of the schedule becomes one kernel over its whole domain: kept dimensions first, then the reduced ones, every
+stored value that it reads a load at its map, every inline value the op that makes it. Nothing is chosen here; the order
+of loops, vectors and tasks are `optimise`'s.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..dtypes import bool_, int64
+from ..graph import LEAF, PRIMITIVES, SCALAR, Graph, contiguous_strides
+from .loops import Kernel, Map, Op, Phase
+from .schedule import Schedule, Step, gathered_map, index_map, kept_strides, operand_map
+
+FAULT = -1  # the value that stands for the program's fault record
+
+
+class Lowered(NamedTuple):
+    """A step's kernel and the values that its buffers are (None for steps that are no loops)."""
+
+    step: Step
+    kernel: Kernel | None = None
+    values: tuple[int, ...] = ()
+
+    def __str__(self):
+        if self.kernel is None:
+            return f"{self.step.kind} {', '.join(f'%{m}' for m in self.step.members)}"
+        names = ", ".join(f"b{i} = " + ("fault" if v == FAULT else f"%{v}") for i, v in enumerate(self.values))
+        return f"{self.kernel}\n  where {names}"
+
+
+def lower(schedule: Schedule) -> tuple[Lowered, ...]:
+    return tuple([Lowered(s) if s.kind != "loops" else _Lowering(schedule, s).run() for s in schedule.steps])
+
+
+class _Lowering:
+    def __init__(self, schedule: Schedule, step: Step):
+        self.graph: Graph = schedule.graph
+        self.code, self.alias, self.step = schedule.graph.code, schedule.alias, step
+        self.members = frozenset(step.members)
+        self.stored = schedule.roots
+        rank = len(step.shape)
+        self.order = [d for d in range(rank) if d not in step.dims] + list(step.dims)
+        self.dims = tuple([step.shape[d] for d in self.order])
+        self.kept = rank - len(step.dims)
+        self.buffers: dict[tuple, int] = {}
+        self.ops: list[Op] = []
+        self.place: list[tuple[int, int]] = []   # of each op: its phase, and whether it is full
+        self.memo: dict[tuple, int] = {}
+        self.phases: dict[int, int] = {}
+        self.phase = 0
+
+    def run(self) -> Lowered:
+        step = self.step
+        for s in sorted(step.stores, key=lambda s: self.phase_of(s.source)):
+            self.store(s)
+        order = sorted(range(len(self.ops)), key=self.place.__getitem__)
+        new = {old: i for i, old in enumerate(order)}
+        count = 1 + max((p for p, _ in self.place), default=0)
+        parts: list[tuple[list, list]] = [([], []) for _ in range(count)]
+        for i in order:
+            op, (phase, full) = self.ops[i], self.place[i]
+            parts[phase][full].append(op._replace(inputs=tuple([new[j] for j in op.inputs])) if op.inputs else op)
+        kernel = Kernel(self.dims, self.kept, tuple([d for _, d in self.buffers]),
+                        tuple([Phase(tuple(k), tuple(f)) for k, f in parts]),
+                        fault=self.buffers.get((FAULT, int64), -1))
+        return Lowered(step, kernel, tuple([v for v, _ in self.buffers]))
+
+    def permuted(self, strides) -> tuple[int, ...]:
+        return tuple([strides[d] for d in self.order])
+
+    def buffer(self, value: int, d) -> int:
+        return self.buffers.setdefault((value, d), len(self.buffers))
+
+    def add(self, name, d, inputs=(), attr=None, varies=False) -> int:
+        """Appends an op: to the loop of the current phase if it varies along it, else where its inputs are known."""
+        phase, full = 0, varies
+        for j in inputs:
+            p, f = self.place[j]
+            if self.ops[j].name == "reduce":
+                p += 1
+            else:
+                full = full or f
+            phase = max(phase, p)
+        if full:
+            phase = self.phase
+        self.ops.append(Op(name, d, tuple(inputs), attr))
+        self.place.append((phase, int(full)))
+        if name == "reduce":
+            self.place[-1] = (self.phase, 1)
+        return len(self.ops) - 1
+
+    def varies(self, strides) -> bool:
+        return any(strides[self.kept:])
+
+    # -- phases -------------------------------------------------------------------------------------------------------
+    def phase_of(self, i: int) -> int:
+        """The first loop in which a value can be computed: after those of all reductions that it depends on."""
+        a = self.alias[i]
+        found = self.phases.get(a)
+        if found is None:
+            n = self.code[a]
+            if n.op is LEAF or n.op is SCALAR or a in self.stored and a not in self.members or n.op.kind == "write":
+                found = 0
+            else:
+                found = max((self.phase_of(j) for j in n.inputs), default=0)
+                if n.op.kind == "reduce" and a in self.members:
+                    found += 1
+            self.phases[a] = found
+        return found
+
+    def store(self, s) -> None:
+        step = self.step
+        d = self.code[s.target].type.dtype
+        self.phase = self.phase_of(s.source) if s.how != "zero" else 0
+        dense = self.permuted(contiguous_strides(step.shape))
+        if s.how == "zero":
+            source = self.add("const", d, (), 0)
+            strides = dense
+        elif s.strides is not None or s.source not in self.members:
+            source = self.value(s.source, dense, 0)
+            strides = dense if s.strides is None else self.permuted(s.strides)
+            d = self.ops[source].dtype  # a copy moves its source's elements
+        else:
+            n = self.code[s.source]
+            kept = bool(step.dims) and (n.op.kind == "reduce" or n.type.numel != _product(step.shape))
+            strides = self.permuted(kept_strides(step.shape, step.dims)) if kept else dense
+            source = self.member(s.source, strides, 0)
+        self.add("store", d, (source,), (self.buffer(s.target, d), Map(strides, s.offset),
+                                         "add" if s.how == "add" else "set"), self.varies(strides))
+
+    # -- values -------------------------------------------------------------------------------------------------------
+    def value(self, i: int, strides, offset: int) -> int:
+        """The op of a value read through a map over the kernel's dimensions."""
+        a = self.alias[i]
+        op = self.code[a].op
+        if op is SCALAR:
+            return self.load(a, (0,) * len(self.dims), 0)
+        if op is LEAF or a in self.stored and a not in self.members:
+            return self.load(a, strides, offset)
+        return self.member(a, strides, offset)
+
+    def load(self, a: int, strides, offset, d=None) -> int:
+        d = d or self.code[a].type.dtype
+        full = self.varies(strides)
+        key = ("load", a, strides, offset, d, self.phase if full else -1)
+        found = self.memo.get(key)
+        if found is None:
+            found = self.memo[key] = self.add("load", d, (), (self.buffer(a, d), Map(strides, offset)), full)
+        return found
+
+    def member(self, a: int, strides, offset) -> int:
+        """The op of a value that this kernel computes."""
+        n = self.code[a]
+        kind, name, d = n.op.kind, n.op.name, n.type.dtype
+        if kind == "reduce":
+            return self.reduced(a)
+        full = self.varies(strides)
+        key = (a, strides, offset, self.phase)
+        found = self.memo.get(key)
+        if found is not None:
+            return found
+        if kind == "view" and name == "view":
+            found = self.value(n.inputs[0], *operand_map(self.graph, a, n.inputs[0], self.dims, strides, offset))
+        elif kind == "view":  # a bitcast reads its operand's buffer as its own type
+            found = self.load(self.alias[n.inputs[0]], strides, offset, d)
+        elif name == "iota":
+            found = self.add("index", int64, (), Map(strides, offset), full)
+            if d is not int64:
+                found = self.add("cast", d, (found,), (PRIMITIVES["cast"], d))
+        elif name == "philox":
+            at = self.add("index", int64, (), Map(strides, offset), full)
+            zeros = (0,) * len(self.dims)
+            found = self.add("philox", d, (*[self.value(j, zeros, 0) for j in n.inputs], at))
+        elif kind == "index":
+            (rest, start), where = gathered_map(self.graph, a, self.dims, strides, offset)
+            at = [self.value(j, *index_map(self.graph, a, j, self.dims, strides, offset)) for j in n.inputs[1:]]
+            self.buffer(FAULT, int64)
+            found = self.add("gather", d, at, (self.buffer(self.alias[n.inputs[0]], d), Map(rest, start), where),
+                             self.varies(rest))
+        else:
+            inputs = [self.value(j, *operand_map(self.graph, a, j, self.dims, strides, offset)) for j in n.inputs]
+            found = self.add(name, d, inputs, (n.op, n.attrs))
+        self.memo[key] = found
+        return found
+
+    def reduced(self, a: int) -> int:
+        key = ("reduce", a)
+        found = self.memo.get(key)
+        if found is not None:
+            return found
+        n = self.code[a]
+        x, name = n.inputs[0], n.op.name
+        outer, self.phase = self.phase, self.phase_of(x)
+        dense = self.permuted(contiguous_strides(self.step.shape))
+        source = self.value(x, dense, 0)
+        if name in ("any", "all") and self.ops[source].dtype is not bool_:
+            source = self.add("cast", bool_, (source,), (PRIMITIVES["cast"], bool_))
+        inputs = (source,)
+        if name.startswith("arg"):
+            along = tuple([0] * self.kept + [1] * len(self.step.dims))
+            inputs = (source, self.add("index", int64, (), Map(along, 0), True))
+        found = self.memo[key] = self.add("reduce", n.type.dtype, inputs, name, True)
+        self.phase = outer
+        return found
+
+
+def _product(shape) -> int:
+    n = 1
+    for s in shape:
+        n *= s
+    return n

@@ -1,0 +1,228 @@
+"""The line: a graph to a program, stage by stage.
+
+    graph ▶ schedule ▶ lower ▶ optimise ▶ plan memory ▶ emit ▶ load ▶ run
+
+Every stage is a pure function from one printable value to the next; `Program.stages` shows them all. Memory is planned
+once the kernels are known, because only their index maps say which buffers may be shared.
+
+A program's kernels depend on ranks, dtypes and stride patterns, never on sizes, so a graph that differs from an earlier
+one in sizes alone goes through the line in Python and compiles nothing: its kernels' keys are found in `_entries`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import struct
+import threading
+from array import array
+from collections import OrderedDict
+from typing import Any
+
+from .. import interpret
+from ..counters import counters
+from ..graph import LEAF, SCALAR, Graph
+from ..runtime.buffer import Buffer, allocate
+from ..runtime.cpu import features, load, replay
+from . import lower as lowering
+from . import optimise as optimisation
+from . import schedule as scheduling
+from .loops import Launch
+from .plan import ARENA, FIRST, SCALARS, Plan, plan
+from .schedule import Schedule, Step
+
+MAX_ENTRIES = 8192   # kernels kept by key
+
+_entries: OrderedDict[tuple, load.Entry] = OrderedDict()
+_lock = threading.Lock()
+VERIFY = False       # tests turn it on: every stage's verifier runs
+
+
+def launches_of(schedule: Schedule, target: features.Target) -> list[Launch]:
+    """Lowers and optimises every step; a step that is no kernel becomes a launch without code."""
+    temporaries = [len(schedule.graph.code)]
+    out: list[Launch] = []
+    for lowered in lowering.lower(schedule):
+        if lowered.kernel is not None:
+            if VERIFY:
+                lowered.kernel.verify()
+            out += optimisation.optimise(lowered, target, temporaries)
+        else:
+            step = lowered.step
+            reads = tuple(dict.fromkeys(r.value for r in step.reads))
+            out.append(Launch("", str, reads + step.members, (), 0, tuple(range(len(reads), len(reads) + len(step.members))),
+                              step=step))
+    return out
+
+
+def symbol_of(key: str) -> str:
+    return "diya_" + hashlib.blake2b(key.encode(), digest_size=10).hexdigest()
+
+
+def load_kernels(launches: list[Launch], target: features.Target) -> dict[str, load.Entry]:
+    """The code of every kernel by key; writes and compiles those that are not known yet."""
+    found: dict[str, load.Entry] = {}
+    new: list[tuple[str, str, str]] = []
+    for launch in launches:
+        key = launch.key
+        if key and key not in found:
+            entry = _entries.get((target, key))
+            if entry is None:
+                symbol = symbol_of(key)
+                new.append((key, symbol, launch.text(symbol)))
+                found[key] = None  # type: ignore[assignment]
+            else:
+                found[key] = entry
+    if new:
+        before = load.counters.compiled
+        entries = load.load([(symbol, text) for _, symbol, text in new], target)
+        counters.kernels_compiled += load.counters.compiled - before
+        with _lock:
+            for (key, _, _), entry in zip(new, entries, strict=True):
+                found[key] = _entries[target, key] = entry
+            while len(_entries) > MAX_ENTRIES:
+                _entries.popitem(last=False)
+    return found
+
+
+def compile_graph(graph: Graph, target: features.Target | None = None) -> Program:
+    """A graph as a program of native kernels. Pure but for the caches of code; safe in any thread."""
+    if VERIFY:
+        graph.verify()
+    target = target or features.host()
+    schedule = scheduling.schedule(graph)
+    if graph.donated and any(s.kind == "host" for s in schedule.steps) or any(n.op.faults for n in graph.code):
+        # What may fail is run again by the interpreter, from arguments that must still be whole.
+        graph = graph._replace(donated=())
+        schedule = schedule._replace(graph=graph)
+    if VERIFY:
+        schedule.verify()
+    launches = launches_of(schedule, target)
+    planned = plan(schedule, launches)
+    entries = load_kernels(launches, target)
+    return Program(schedule, launches, planned, entries, target)
+
+
+class Program:
+    """Compiled steps and where their buffers are. `run` may be called from several threads at once."""
+
+    def __init__(self, schedule: Schedule, launches: list[Launch], planned: Plan, entries: dict, target):
+        self.schedule, self.plan, self.target = schedule, planned, target
+        self.graph = graph = schedule.graph
+        self.launches = launches
+        code = graph.code
+        self.segments: list[Any] = []   # a Replay, or the Step of a host step
+        pending: list[replay.Step] = []
+        kernels = 0
+        for s, launch in enumerate(launches):
+            if s in planned.dropped or launch.step is not None and launch.step.kind == "empty":
+                continue
+            if launch.key:
+                refs = tuple([planned.places[v] for v in launch.values])
+                pending.append(replay.Step(entries[launch.key], launch.tasks, refs, launch.args, launch.scratch,
+                                           launch.work))
+                kernels += 1
+            else:
+                if pending:
+                    self.segments.append(replay.Replay(pending))
+                    pending = []
+                self.segments.append(launch.step)
+        if pending:
+            self.segments.append(replay.Replay(pending))
+        arguments = graph.arguments
+        self._leaves = [k for k, i in enumerate(arguments) if code[i].op is LEAF]
+        self._scalars = [k for k, i in enumerate(arguments) if code[i].op is SCALAR]
+        self._scalar_types = [code[arguments[k]].type for k in self._scalars]
+        formats = [_FORMATS.get(t.dtype.name) for t in self._scalar_types]
+        self._pack = struct.Struct("=" + "".join(formats)).pack_into if None not in formats else None  # type: ignore
+        self._all_leaves = len(self._leaves) == len(arguments)
+        self._positions = {i: k for k, i in enumerate(arguments)}
+        self.counts = {"kernels": kernels, "host steps": sum(isinstance(s, Step) for s in self.segments),
+                       "arena bytes": planned.arena, "bytes planned": planned.total,
+                       "outputs bytes": sum(n for _, n in planned.made)}
+
+    def run(self, arguments: list) -> list:
+        """Outputs for arguments (a Buffer for a leaf, a number for a scalar). A value that a fault keeps from being
+        computed is the exception."""
+        planned = self.plan
+        counters.kernels_launched += self.counts["kernels"]
+        arena = allocate(planned.arena) if planned.arena else None
+        count = len(self._scalars)
+        block = bytearray(8 * count + 72)
+        base = ctypes.addressof(ctypes.c_char.from_buffer(block))
+        base += -base % 8
+        shift = base - ctypes.addressof(ctypes.c_char.from_buffer(block))
+        if count:
+            self._write_scalars(block, shift, [arguments[k] for k in self._scalars])
+        slots = array("q", bytes(8 * planned.slots))
+        slots[0] = arena.address if arena is not None else 0
+        slots[1] = base
+        slots[2] = base + 8 * count
+        if self._all_leaves:
+            slots[FIRST:FIRST + len(arguments)] = array("q", [a.address for a in arguments])
+        else:
+            for k in self._leaves:
+                slots[FIRST + k] = arguments[k].address
+        made: dict[int, Buffer] = {}
+        for slot, nbytes in planned.made:
+            made[slot] = b = allocate(nbytes)
+            slots[slot] = b.address
+        address = slots.buffer_info()[0]
+        try:
+            for segment in self.segments:
+                if isinstance(segment, Step):
+                    self._host(segment, arguments, arena, made, slots)
+                else:
+                    segment.run(address)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except Exception:
+            # Something in the data is wrong. The interpreter says what, and computes what does not depend on it.
+            return interpret.run(self.graph, arguments)
+        last = FIRST + len(arguments)
+        return [made[slot] if slot >= last else arguments[slot - FIRST] for slot in planned.outputs]
+
+    def _write_scalars(self, block, shift: int, values: list) -> None:
+        if self._pack is not None:
+            try:
+                self._pack(block, shift, *values)
+                return
+            except (struct.error, OverflowError, TypeError):
+                pass
+        for k, (value, type) in enumerate(zip(values, self._scalar_types, strict=True)):
+            bits = interpret.scalar_array(value, type).tobytes()
+            block[shift + 8 * k:shift + 8 * k + len(bits)] = bits
+
+    def _host(self, step: Step, arguments, arena, made, slots) -> None:
+        i = step.members[0]
+        n = self.graph.code[i]
+        types = [self.graph.code[j].type for j in n.inputs]
+        inputs = [self._value(self.schedule.alias[j], arguments, arena, made) for j in n.inputs]
+        result = interpret.evaluate(n.op, n.attrs, types, n.type, inputs)
+        slot = self.plan.given.get(i)
+        if slot is not None:
+            made[slot] = result
+            if isinstance(result, Buffer):
+                slots[slot] = result.address
+
+    def _value(self, v: int, arguments, arena, made):
+        k = self._positions.get(v)
+        if k is not None:
+            return arguments[k]
+        place = self.plan.places[v]
+        if place.slot == ARENA:
+            return Buffer(arena.array[place.offset:place.offset + self.graph.code[v].type.nbytes])
+        if place.slot in made:
+            return made[place.slot]
+        return arguments[place.slot - FIRST]
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """Every stage of the line, printed."""
+        from .explain import stages
+        return stages(self)
+
+
+_FORMATS = {"bool": "?7x", "uint8": "B7x", "int8": "b7x", "int16": "h6x", "uint16": "H6x", "int32": "i4x", "uint32": "I4x",
+            "int64": "q", "uint64": "Q", "float32": "f4x", "float64": "d"}
+assert SCALARS == 1
