@@ -63,11 +63,11 @@ class Pickler:
         writer = _WRITERS.get(type(obj))
         if writer in _ATOMS:
             writer(self, obj)
+        elif id(obj) in self.open:
+            raise self.refuse("contains itself")
         elif not self.recall(id(obj)):
             if len(self.open) >= MAX_DEPTH:
                 raise self.refuse(f"is nested more than {MAX_DEPTH} containers deep")
-            if id(obj) in self.open:
-                raise self.refuse("contains itself")
             self.open.add(id(obj))
             self.kept.append(obj)
             if writer is not None:

@@ -159,7 +159,7 @@ class TensorReader:
             move = self.place(location)
             block = self.blocks[key] = _Block(self.read(key))
             if move is not None:
-                block.storage = move(_new_storage(block.array, kind.dtype, (nbytes // kind.dtype.itemsize,)))
+                block.storage = move(_new_storage(block.array, kind.dtype))
         return _TypedBlock(block, kind.dtype)
 
     def find_global(self, module: str, name: str) -> Any:
@@ -180,9 +180,13 @@ def _hint(module: str, name: str) -> str:
     return ". Save it again where it was made, from plain values: model.state_dict() for a model, a set for a frozenset"
 
 
-def _new_storage(array: np.ndarray, d: DType, shape) -> Storage:
-    type = type_of(tuple(shape), d)
-    return Storage(engine.leaf(Buffer(array[:type.nbytes]), type))
+def _new_storage(array: np.ndarray, d: DType, shape: tuple[int, ...] | None = None) -> Storage:
+    """A storage on all of an array: as a value of a shape, where one tensor shows all of it, or as flat elements."""
+    if shape is None:
+        if array.nbytes % d.itemsize:
+            d = dtypes.uint8
+        shape = (array.nbytes // d.itemsize,)
+    return Storage(engine.leaf(Buffer(array), type_of(shape, d)))
 
 
 def _rebuild(u: Unpickler, base, d: DType, offset, size, stride, requires_grad, metadata=None) -> Tensor:
@@ -197,13 +201,13 @@ def _rebuild(u: Unpickler, base, d: DType, offset, size, stride, requires_grad, 
         numel *= n
         nonzero *= max(n, 1)
     block = base.block
-    _, last = extent(shape, strides, offset)
-    if nonzero * d.itemsize > _MAX_NUMEL or (last + 1) * d.itemsize > block.array.nbytes:
+    _, last = extent(shape, strides, offset)  # an empty view may stand anywhere
+    if max(nonzero, offset) * d.itemsize > _MAX_NUMEL or (numel and (last + 1) * d.itemsize > block.array.nbytes):
         raise CheckpointError(f"a tensor of size {_brief(shape)}, strides {_brief(strides)}, offset {_brief((offset,))}"
                               f" and dtype {d.name} reaches outside of its storage of {block.array.nbytes} bytes")
     if block.storage is None:
         whole = offset == 0 and numel * d.itemsize == block.array.nbytes and strides == contiguous_strides(shape)
-        block.storage = _new_storage(block.array, d, shape if whole else (block.array.nbytes // d.itemsize,))
+        block.storage = _new_storage(block.array, d, shape if whole else None)
     t = _from_storage(block.storage, d, shape, strides, offset)
     if metadata is not None:
         t = _apply(u, t, expect(dict, metadata, "a tensor's metadata"))
