@@ -9,8 +9,6 @@ can leave their operand — is the `Form` of the code (emit/contraction.py); siz
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
 from math import ceil, prod
 from typing import Any, NamedTuple
 
@@ -174,8 +172,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
         for axis, (size, steps) in enumerate(axes[g]):
             numbers[f"{g}{axis}"] = size
             numbers.update({f"{name}.{g}{axis}": step for name, step in zip(names, steps, strict=True)})
-    flops = 2.0 * prod(sizes.values())
-    return Problem(form, numbers, tasks, scratch, flops), swapped
+    work = prod(sizes.values()) / (tile.lanes * 5.0)  # nanoseconds: two vectors of products a cycle
+    return Problem(form, numbers, tasks, scratch, work), swapped
 
 
 def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand, tile) -> bool:
@@ -203,23 +201,23 @@ def _reading(d: dtype, checks: int, lanes, stream: int, depth, depth_stream: int
 
 def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int]:
     """Block sizes, number of tasks, bytes of scratch: functions of the shapes alone, so results never depend on
-    threads. A panel of b (block of depth × tile width) stays in L1, a packed block of each operand in L2."""
+    threads. A panel of a (tile height × block of depth) fits L1, packed blocks of both operands L2."""
     tile, item = form.tile, form.accumulator.itemsize
     m, n, k, z = sizes["m"], sizes["n"], sizes["k"], sizes["z"]
-    most = 40960 // (tile.width * item)
+    most = 65536 // (tile.width * item)
     k_blocks = max(1, ceil(k / most)) if k > most * 1.2 else 1
     k_block = max(1, ceil(k / k_blocks))
-    n_block = _even(n, 512, tile.width)
+    n_block = _even(n, 1024, tile.width)
     m_chunk = _even(m, 24 * tile.height, tile.height)
-    m_block = m_chunk
+    m_block, m_stripe = m_chunk, 4 * m_chunk
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
-    numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.chunk": m_chunk, "k.block": k_block,
+    numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe, "m.chunk": m_chunk, "k.block": k_block,
                "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     ranks = dict(zip("zmnk", form.ranks, strict=True))
     for name, nbytes in (
             ("a", m_chunk * k_block * item + spare), ("b", n_block * k_block * item + spare),
-            ("partial", m_chunk * n_block * item if form.spill and k_blocks > 1 else 0),
+            ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
             *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if ranks[g] > 1 else 0)
               for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block)))):
         numbers[f"scratch.{name}"] = at
@@ -233,27 +231,21 @@ def _even(total: int, most: int, step: int) -> int:
     return max(step, ceil(ceil(total / parts) / step) * step)
 
 
-@lru_cache(maxsize=512)
-def _code(form: Form) -> tuple[str, str]:
-    text = kernel(form, "KERNEL")
-    symbol = "contract_" + hashlib.sha256(text.encode()).hexdigest()[:16]
-    return symbol, text.replace("KERNEL", symbol)
-
-
 def lower_contraction(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogue | None, target,
-                      buffers: tuple[int, ...]) -> list[Launch]:
-    """The launches that compute ``out = epilogue(contraction)``. ``buffers``: those of a, b, out, the epilogue's inputs;
-    out must be none of the others. ``out`` has the contraction's output dimensions, in any strides."""
+                      values: tuple[int, ...]) -> list[Launch]:
+    """The launches that compute ``out = epilogue(contraction)``; ``values`` are those of a, b, out and the epilogue's
+    inputs. ``out`` has the contraction's output dimensions, in any strides, and must not share memory with the rest."""
     for x in (a, b):
         if x.dtype.name not in SUPPORTED:
             raise NotImplementedError(f"a contraction of {a.dtype.name} and {b.dtype.name} has no compiled kernel")
     if prod(c.sizes[:c.n_out]) == 0:
         return []
     problem, swapped = plan(c, a, b, out, epilogue, target.vector_bytes, target.arch)
-    symbol, text = _code(problem.form)
-    first = (buffers[1], buffers[0]) if swapped else (buffers[0], buffers[1])
-    args = tuple(problem.numbers[name] for name in problem.form.arguments())
-    return [Launch(symbol, lambda: text, (*first, *buffers[2:]), args, problem.tasks, problem.scratch, problem.work)]
+    first = (values[1], values[0]) if swapped else (values[0], values[1])
+    form = problem.form
+    return [Launch(key=form.key, text=lambda symbol: kernel(form, symbol), values=(*first, *values[2:]),
+                   args=tuple(problem.numbers[name] for name in form.arguments()), tasks=problem.tasks, writes=(2,),
+                   work=problem.work, scratch=problem.scratch)]
 
 
 def dense(d: dtype, shape: tuple[int, ...]) -> Operand:

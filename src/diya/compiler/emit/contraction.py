@@ -7,10 +7,11 @@ hand, so the code depends on ranks and never on sizes. The streams are ``a`` and
 ``a0, a1 …`` and ``b0 …`` (their bounded coordinates), ``c0`` (the output) and ``c1 …`` (what the epilogue reads).
 
     for each slab of the task range: (batch, block of columns)
-      for each chunk of rows, for each block of the depth:
+      for each stripe of rows, for each block of the depth:
         pack b: panels of n columns   [panel][k][column]      out of bounds → 0, converted to the accumulator's type
-        pack a: panels of m rows      [panel][k][row]
-        for each panel of columns, for each panel of rows:  tile = Σ_k a[k]·b[k] in registers; store it
+        for each chunk of the stripe:
+          pack a: panels of m rows    [panel][k][row]
+          for each panel of columns, for each panel of rows:  tile = Σ_k a[k]·b[k] in registers; store it
 
 Every output element sums its products in one order (blocks of the depth in turn, k ascending within), whatever range
 of tasks a call is given: results do not depend on the number of threads.
@@ -84,6 +85,17 @@ class Form(NamedTuple):
     epilogue: Any = None
     gathers: bool = True
 
+    @property
+    def key(self) -> str:
+        """A name that is equal where the code is."""
+        def reading(r: Reading) -> str:
+            return f"{r.dtype.name}/{r.checks} {r.steps} along {r.along}"
+        t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnk", self.ranks, strict=True))
+        c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
+        return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; tile "
+                f"{t.rows}x{t.vectors}x{t.lanes}{' spill' if self.spill else ''}{'' if self.gathers else ' scalar'}"
+                f"{f'; {self.epilogue.key}' if self.epilogue else ''}")
+
     def streams(self, group: str) -> list[str]:
         """The streams that a group's index variables have a part in."""
         a = ["a", *(f"a{d}" for d in range(self.a.checks))] if group != "n" else []
@@ -93,7 +105,7 @@ class Form(NamedTuple):
 
     def arguments(self) -> list[str]:
         """The names of the kernel's ``args``, in order."""
-        names = ["M", "N", "K", "m.block", "n.block", "m.chunk", "k.block", "m.tasks", "n.tasks", "k.blocks"]
+        names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "m.tasks", "n.tasks", "k.blocks"]
         names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k")]
         names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
         names += [f"{s}.first" for s in self.streams("z")]
@@ -362,6 +374,10 @@ class Kernel:
         with f.loop(0, kc) as turn:
             offset, coordinates = depth.scalar(x, turn.i), self._shares(x, first, depth, turn.i)
             row = f.at(self.real, target, f.mul(turn.i, width))
+            if reading.steps == "unit" and not reading.checks:
+                ahead = f.add(depth.scalar(x, f.add(turn.i, 16)), parts[0].where)
+                for line in range(0, width * reading.dtype.itemsize, 64):
+                    self._prefetch(f.at("i8", f.at(self.b.memory(reading.dtype), base, ahead), line), 0)
             for v, part in enumerate(parts):
                 value = self.fetch(x, base, part, offset, coordinates, part.mask)
                 f.store(self.vec, value, f.at(self.real, row, v * self.lanes), self.form.accumulator.itemsize)
@@ -466,23 +482,23 @@ class Kernel:
         nc = f.min(f.sub(arg["N"], column), arg["n.block"])
         spare = 2 * self.lanes  # tables may be read past their end
         columns = _Map(self, "n", column, nc, part["n"], f.add(arg["n.block"], spare))
-        with f.loop(row, row_end, arg["m.chunk"]) as chunk:
-            mc = f.min(f.sub(row_end, chunk.i), arg["m.chunk"])
-            rows = _Map(self, "m", chunk.i, mc, part["m"], f.add(arg["m.chunk"], spare))
-            with f.loop(0, arg["k.blocks"]) as block:
-                k = f.mul(block.i, arg["k.block"])
-                kc = f.min(f.sub(arg["K"], k), arg["k.block"])
-                depth = _Map(self, "k", k, kc, part["k"], f.add(arg["k.block"], spare))
-                again = f.compare("ne", chunk.i, row)  # one block of depth: b is packed already for a later chunk
-                single = f.compare("eq", arg["k.blocks"], 1)
-                with f.otherwise(f(f"and i1 {again}, {single}")):
-                    first = [share[f"b{d}"] for d in range(form.b.checks)]
-                    self.pack("b", pointers["b"], first, columns, nc, depth, kc, part["b"], form.tile.width)
+        with f.loop(row, row_end, arg["m.stripe"]) as stripe, f.loop(0, arg["k.blocks"]) as block:
+            stripe_end = f.min(f.add(stripe.i, arg["m.stripe"]), row_end)
+            k = f.mul(block.i, arg["k.block"])
+            kc = f.min(f.sub(arg["K"], k), arg["k.block"])
+            depth = _Map(self, "k", k, kc, part["k"], f.add(arg["k.block"], spare))
+            begins = f.compare("eq", block.i, 0)
+            ends = f.compare("eq", f.add(block.i, 1), arg["k.blocks"])
+            first = [share[f"b{d}"] for d in range(form.b.checks)]
+            self.pack("b", pointers["b"], first, columns, nc, depth, kc, part["b"], form.tile.width)
+            with f.loop(stripe.i, stripe_end, arg["m.chunk"]) as chunk:
+                mc = f.min(f.sub(stripe_end, chunk.i), arg["m.chunk"])
+                rows = _Map(self, "m", chunk.i, mc, part["m"], f.add(arg["m.chunk"], spare))
                 first = [share[f"a{d}"] for d in range(form.a.checks)]
                 self.pack("a", pointers["a"], first, rows, mc, depth, kc, part["a"], form.tile.height)
-                begins = f.compare("eq", block.i, 0)
-                ends = f.compare("eq", f.add(block.i, 1), arg["k.blocks"])
-                self._tiles(pointers, part, rows, mc, columns, nc, kc, begins, ends)
+                kept = f.mul(f.sub(chunk.i, stripe.i), arg["n.block"])
+                self._tiles(pointers, {**part, "partial": f.at(self.real, part["partial"], kept)}, rows, mc, columns, nc,
+                            kc, begins, ends)
 
     def _tiles(self, pointers, part, rows, mc, columns, nc, kc, begins, ends) -> None:
         f, arg, form = self.f, self.arg, self.form
@@ -495,9 +511,25 @@ class Kernel:
             with f.loop(0, mc, tile.height) as i:
                 height = f.min(f.sub(mc, i.i), tile.height)
                 strip = f.at(self.real, part["a"], f.mul(i.i, arg["k.block"]))
+                self._prefetch_rows(pointers["c0"], rows, i.i, height, alongs[0][0])
                 self._multiply(height, kc, strip, panel)
                 with f.loop(0, height) as r:
                     self._store_row(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, alongs, begins, ends)
+
+    def _prefetch_rows(self, base, rows, row, height, along) -> None:
+        """Calls the output's lines to the cache while the tile is computed."""
+        f, c = self.f, self.form.c[0]
+        if c.steps != "unit":
+            return
+        elem = self.b.memory(c.dtype)
+        with f.loop(0, height) as r:
+            at = f.at(elem, base, f.add(rows.scalar("c0", f.add(row, r.i)), along.where))
+            for line in range(0, self.form.tile.width * c.dtype.itemsize, 64):
+                self._prefetch(f.at("i8", at, line), 1)
+
+    def _prefetch(self, address: str, write: int) -> None:
+        self.f.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.f.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 {write}, i32 3, i32 1)")
 
     def _multiply(self, height, kc, strip, panel) -> None:
         f, rows = self.f, self.form.tile.rows
