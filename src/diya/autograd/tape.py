@@ -307,7 +307,7 @@ def track(rule: Rule, outs: tuple, tensors: tuple, nodes: tuple, params: dict) -
     if not mask:
         return
     want, want_out = rule.plan(mask)
-    saved = [(i, SavedTensor(tensors[i], nodes[i], False)) for i in want]
+    saved = [(i, SavedTensor(tensors[i], nodes[i], False)) for i in want if nodes[i] is not None]  # None: not given
     fn = GradNode(rule, tuple(edges), mask, saved, None, params, tuple([t._type for t in tensors]), len(outs))
     if modes.anomaly:
         fn.where = engine.user_line()

@@ -161,12 +161,22 @@ def _inplace(record: Operator, name: str) -> Callable:
 
     def call(self, *args, **kwargs):
         check_inplace(self)
-        return write_inplace(self, function(self, *args, **kwargs))
+        return write_inplace(self, function(snapshot(self), *args, **kwargs))
 
     call.__name__ = name
     call.__qualname__ = f"Tensor.{name}"
     call.__doc__ = f"In-place version of `{record.path}`."
     return call
+
+
+def snapshot(self: Tensor) -> Tensor:
+    """What ``self`` is now, on the tape, for an in-place operator to read: its gradient may save it, the write that
+    follows does not touch it."""
+    if not (modes.grad and self.requires_grad):
+        return self
+    old = from_node(self._value())
+    old._rg, old._fn, old._nr = True, self._fn, self._nr
+    return old
 
 
 def write_inplace(self: Tensor, result: Tensor) -> Tensor:
