@@ -1,0 +1,3 @@
+"""Parallel modules."""
+
+from .data_parallel import DataParallel as DataParallel
