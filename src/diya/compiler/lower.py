@@ -56,7 +56,8 @@ class _Lowering:
         step = self.step
         for s in sorted(step.stores, key=lambda s: self.phase_of(s.source)):
             self.store(s)
-        order = sorted(range(len(self.ops)), key=self.place.__getitem__)
+        # Stores last: what one overwrites (the plan may give it an operand's buffer) has then been read.
+        order = sorted(range(len(self.ops)), key=lambda i: (self.place[i], self.ops[i].name == "store"))
         new = {old: i for i, old in enumerate(order)}
         count = 1 + max((p for p, _ in self.place), default=0)
         parts: list[tuple[list, list]] = [([], []) for _ in range(count)]
@@ -106,7 +107,7 @@ class _Lowering:
                 found = 0
             else:
                 found = max((self.phase_of(j) for j in n.inputs), default=0)
-                if n.op.kind == "reduce" and a in self.members:
+                if a in self.members and self.reduces(a):
                     found += 1
             self.phases[a] = found
         return found
@@ -125,7 +126,7 @@ class _Lowering:
             d = self.ops[source].dtype  # a copy moves its source's elements
         else:
             n = self.code[s.source]
-            kept = bool(step.dims) and (n.op.kind == "reduce" or n.type.numel != _product(step.shape))
+            kept = bool(step.dims) and n.type.numel != _product(step.shape)
             strides = self.permuted(kept_strides(step.shape, step.dims)) if kept else dense
             source = self.member(s.source, strides, 0)
         self.add("store", d, (source,), (self.buffer(s.target, d), Map(strides, s.offset),
@@ -155,7 +156,7 @@ class _Lowering:
         """The op of a value that this kernel computes."""
         n = self.code[a]
         kind, name, d = n.op.kind, n.op.name, n.type.dtype
-        if kind == "reduce":
+        if self.reduces(a):
             return self.reduced(a)
         full = self.varies(strides)
         key = (a, strides, offset, self.phase)
@@ -166,6 +167,12 @@ class _Lowering:
             found = self.value(n.inputs[0], *operand_map(self.graph, a, n.inputs[0], self.dims, strides, offset))
         elif kind == "view":  # a bitcast reads its operand's buffer as its own type
             found = self.load(self.alias[n.inputs[0]], strides, offset, d)
+        elif kind == "reduce":  # over dimensions of size 1
+            found = self.value(n.inputs[0], strides, offset)
+            if name.startswith("arg"):
+                found = self.add("const", d, (), 0)
+            elif name in ("any", "all"):
+                found = self.truth(found)
         elif name == "iota":
             found = self.add("index", int64, (), Map(strides, offset), full)
             if d is not int64:
@@ -196,8 +203,8 @@ class _Lowering:
         outer, self.phase = self.phase, self.phase_of(x)
         dense = self.permuted(contiguous_strides(self.step.shape))
         source = self.value(x, dense, 0)
-        if name in ("any", "all") and self.ops[source].dtype is not bool_:
-            source = self.add("cast", bool_, (source,), (PRIMITIVES["cast"], bool_))
+        if name in ("any", "all"):
+            source = self.truth(source)
         inputs = (source,)
         if name.startswith("arg"):
             along = tuple([0] * self.kept + [1] * len(self.step.dims))
@@ -205,6 +212,13 @@ class _Lowering:
         found = self.memo[key] = self.add("reduce", n.type.dtype, inputs, name, True)
         self.phase = outer
         return found
+
+    def truth(self, i: int) -> int:
+        return i if self.ops[i].dtype is bool_ else self.add("cast", bool_, (i,), (PRIMITIVES["cast"], bool_))
+
+    def reduces(self, a: int) -> bool:
+        n = self.code[a]
+        return n.op.kind == "reduce" and n.type.numel != self.code[n.inputs[0]].type.numel
 
 
 def _product(shape) -> int:

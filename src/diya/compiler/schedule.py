@@ -311,7 +311,7 @@ class _Scheduler:
             n.op.kind == "reduce" and self.code[n.inputs[0]].type.numel == 0
 
     def store(self, i: int) -> None:
-        if self.code[i].op is not LEAF:
+        if self.code[i].op is not LEAF and self.code[i].op is not SCALAR:
             self.roots.add(i)
             self.needed.add(i)
 
@@ -490,7 +490,7 @@ class _Scheduler:
         """Whether a member's value has the domain that remains after the group's reductions."""
         if not group.dims:
             return False
-        return self.code[i].op.kind == "reduce" or squeeze(self.code[i].type.shape) != group.shape
+        return squeeze(self.code[i].type.shape) != group.shape
 
     def join(self, g: int, i: int, domain, dims, reads, ops) -> None:
         group = self.groups[g]

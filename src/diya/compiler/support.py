@@ -51,7 +51,7 @@ def elementwise(op, d) -> bool:
     if op.emit is not None:
         return True
     name = op.name
-    if name == "signbit" and d.kind == "b":
+    if d.kind == "b" and name in ("signbit", "shift_left", "shift_right"):
         return False
     if name in _ANY:
         return True

@@ -330,6 +330,25 @@ class Builder:
         return Value(self.f(f"select {cond}, {ty} {self.operand(a, lanes)}, {ty} {self.operand(b, lanes)}"),
                      a.dtype, lanes)
 
+    def rarely(self, condition, rare, common):
+        """The values of ``rare()`` in lanes where the condition holds, those of ``common`` in the others (tuples). What
+        ``rare`` writes is jumped over unless some lane needs it."""
+        lanes = max(condition.lanes, *(v.lanes for v in common))
+        test = condition.text
+        if condition.lanes > 1:
+            mask = self.f(f"bitcast <{condition.lanes} x i1> {condition.text} to i{condition.lanes}")
+            test = self.f(f"icmp ne i{condition.lanes} {mask}, 0")
+        common = [self.splat(v, lanes) for v in common]
+        before, number = self.f.block, self.f.name()[1:]
+        self.f.do(f"br i1 {test}, label %rare{number}, label %on{number}")
+        self.f.label(f"rare{number}")
+        chosen = [self.splat(self.where(condition, r, c), lanes) for r, c in zip(rare(), common, strict=True)]
+        after = self.f.block
+        self.f.do(f"br label %on{number}")
+        self.f.label(f"on{number}")
+        return tuple(Value(self.f(f"phi {self.type(c.dtype, lanes)} [{r.text}, %{after}], [{c.text}, %{before}]"),
+                           c.dtype, lanes) for r, c in zip(chosen, common, strict=True))
+
     # -- bits ---------------------------------------------------------------------------------------------------------
     def and_(self, a, b):
         return self._n("and", a, b)
@@ -363,10 +382,7 @@ class Builder:
         if a.dtype.kind == "b":
             return a
         up = self.where(self.gt(a, zero), one, zero)
-        if a.dtype.kind == "u":
-            return up
-        signed = self.where(self.lt(a, zero), self.const(-1, a.dtype), up)
-        return self.where(self.isnan(a), a, signed) if a.dtype.kind == "f" else signed
+        return up if a.dtype.kind == "u" else self.where(self.lt(a, zero), self.const(-1, a.dtype), up)
 
     def rsqrt(self, a):
         return self.div(self.const(1, a.dtype), self.sqrt(a))
