@@ -254,9 +254,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     before = path.read_bytes()
     from diya.serialization import zip_writer
 
-    def full(self, data):
+    def full(self):
         raise OSError(28, "No space left on device")
-    monkeypatch.setattr(zip_writer.ZipWriter, "close", lambda self: full(self, b""))
+    monkeypatch.setattr(zip_writer.ZipWriter, "close", full)
     with pytest.raises(OSError, match="No space"):
         save([2], path)
     with pytest.raises(pickle.PicklingError):

@@ -310,7 +310,7 @@ def test_big_endian_floats_are_not_confused():
 
 
 def test_one_storage_as_two_dtypes():
-    """PyTorch does not write this, except for storages that are no whole number of elements; each tensor is as it says."""
+    """PyTorch writes this only for storages that are no whole number of elements; each tensor is as it says."""
     a, b = run(program(b"(", tensor(kind="DoubleStorage", numel=0, size=(0,), stride=(1,)),
                        tensor(kind="ByteStorage", numel=6, size=(6,), stride=(1,)), b"t"), {"0": b"\1\2\3\4\5\6"})
     assert a.shape == (0,) and b.tolist() == [1, 2, 3, 4, 5, 6]

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zipfile
 
 import pytest
@@ -162,6 +163,24 @@ def test_entries_in_the_directory():
     struct.pack_into("<2L", data, at + 20, 5000, 5000)
     struct.pack_into("<2L", data, header + 18, 5000, 5000)
     refused(bytes(data), "outside|disagrees")
+
+
+@pytest.mark.parametrize("numel", [1 << 18, 1 << 20, 1 << 40, 1 << 60])
+@pytest.mark.parametrize("size", [1 << 20, 1 << 22, 1 << 31, 0xFFFFFFFF])
+def test_no_more_memory_than_the_file_has(numel, size):
+    data = archive(program(tensor(numel=numel)), {"0": b"\1" * (1 << 20)})
+    at = directory_of(data, "data/0")
+    data = patched(data, at + 20, "<2L", size, size)
+    data = patched(data, data.index(b"archive/data/0") - 12, "<2L", size, size)
+    tracemalloc.start()
+    try:
+        if numel == 1 << 18 and size == 1 << 20:
+            assert loads(data).shape == (2, 3)
+        else:
+            refused(data, "should hold|outside|64-bit|damaged")
+        assert tracemalloc.get_traced_memory()[1] < len(data) + (1 << 18)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("entries", "message"), [

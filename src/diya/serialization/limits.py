@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 MAX_DEPTH = 100             # containers in containers; state dicts use fewer than ten
 MAX_VALUES = 100_000_000    # counting what is shared each time it is seen: a few shared lists can unfold to 2**100
 MAX_INT_BYTES = 255         # the most that PyTorch's own reader takes
@@ -13,7 +15,7 @@ _PLAIN_KEYS = frozenset((str, bytes, bool, float, type(None)))
 def check_key(key: object) -> None:
     """Raises TypeError unless ``key`` is a dict key or set member that is cheap to hash: a tuple can be built to cost
     2**100 steps, or a native stack, and big integers and complex numbers can all be chosen to collide."""
-    parts = [key]
+    parts: list[Any] = [key]
     seen = 0
     while parts:
         part = parts.pop()

@@ -61,7 +61,7 @@ class Pickler:
 
     def save(self, obj: Any) -> None:
         writer = _WRITERS.get(type(obj))
-        if writer in _ATOMS:
+        if writer is not None and writer in _ATOMS:
             writer(self, obj)
         elif id(obj) in self.open:
             raise self.refuse("contains itself")

@@ -38,7 +38,7 @@ def save_file(tensors: Mapping[str, Tensor], filename: str | os.PathLike,
     with atomic_write(filename) as file:
         file.write(header)
         for array in arrays:
-            file.write(memoryview(array))
+            file.write(array.data)
 
 
 def save(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:

@@ -46,7 +46,7 @@ class StreamSource:
         readinto = getattr(self.stream, "readinto", None)
         while done < n:
             if readinto is not None:
-                got = readinto(memoryview(array)[done:])
+                got = readinto(array[done:].data)
             else:
                 piece = self.stream.read(min(n - done, 1 << 24))
                 got = len(piece)

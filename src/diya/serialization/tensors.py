@@ -117,7 +117,8 @@ class _Block(Marker):
 
     def __init__(self, array: np.ndarray):
         super().__init__("a storage")
-        self.array, self.storage = array, None
+        self.array = array
+        self.storage: Storage | None = None
 
 
 class _TypedBlock(Marker):
@@ -189,10 +190,12 @@ def _new_storage(array: np.ndarray, d: DType, shape: tuple[int, ...] | None = No
     return Storage(engine.leaf(Buffer(array), type_of(shape, d)))
 
 
-def _rebuild(u: Unpickler, base, d: DType, offset, size, stride, requires_grad, metadata=None) -> Tensor:
+def _rebuild(u: Unpickler, base, d: DType | None, offset, size, stride, requires_grad, metadata=None) -> Tensor:
+    """The tensor that a file describes; of the storage's own dtype where ``d`` is None."""
     u.charge(_TENSOR_PRICE)
     if not isinstance(base, _TypedBlock):
         raise CheckpointError(f"a tensor is described as a view of a {describe(base)}, not of a storage")
+    block, d = base.block, d or base.dtype
     shape, strides = _ints(size, "size"), _ints(stride, "strides")
     if len(shape) != len(strides) or type(offset) is not int or offset < 0 or type(requires_grad) is not bool:
         raise CheckpointError("a tensor is described by the wrong number or types of values")
@@ -200,7 +203,6 @@ def _rebuild(u: Unpickler, base, d: DType, offset, size, stride, requires_grad, 
     for n in shape:
         numel *= n
         nonzero *= max(n, 1)
-    block = base.block
     _, last = extent(shape, strides, offset)  # an empty view may stand anywhere
     if max(nonzero, offset) * d.itemsize > _MAX_NUMEL or (numel and (last + 1) * d.itemsize > block.array.nbytes):
         raise CheckpointError(f"a tensor of size {_brief(shape)}, strides {_brief(strides)}, offset {_brief((offset,))}"
@@ -249,12 +251,12 @@ def _no_hooks(hooks: Any) -> None:
 
 
 def _tensor_v1(u: Unpickler, base, offset, size, stride) -> Tensor:
-    return _rebuild(u, base, getattr(base, "dtype", None), offset, size, stride, False)
+    return _rebuild(u, base, None, offset, size, stride, False)
 
 
 def _tensor_v2(u: Unpickler, base, offset, size, stride, requires_grad, hooks, metadata=None) -> Tensor:
     _no_hooks(hooks)
-    return _rebuild(u, base, getattr(base, "dtype", None), offset, size, stride, requires_grad, metadata)
+    return _rebuild(u, base, None, offset, size, stride, requires_grad, metadata)
 
 
 def _tensor_v3(u: Unpickler, base, offset, size, stride, requires_grad, hooks, d, metadata=None) -> Tensor:
