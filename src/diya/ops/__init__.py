@@ -13,6 +13,11 @@ from . import contraction as contraction  # isort: skip
 from . import matmul as matmul  # isort: skip
 from . import index as index  # isort: skip
 from . import random as random  # isort: skip
+from . import shape as shape  # isort: skip
+from . import sort as sort  # isort: skip
+from . import scatter as scatter  # isort: skip
+from . import norm as norm  # isort: skip
+from . import arithmetic as arithmetic  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 

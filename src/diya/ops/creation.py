@@ -181,7 +181,9 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     c = np.dtype("complex128" if d.kind == "c" else "float64")
     if d.kind in "ui":
         start, end = int(start), int(end)
-    step = (end - start) / (steps - 1) if steps > 1 else 0
+    if steps == 1:
+        return full((1,), start, dtype=d, device=device, requires_grad=requires_grad)
+    step = (end - start) / (steps - 1) if steps else 0
     i = np.arange(steps)
     if d in (dtypes.float32, dtypes.complex64) or d.kind in "ui":
         f = np.float32 if d.kind != "c" else np.complex64

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import dtypes, engine
 from ..dtypes import bool_
-from ..graph import infer_elementwise, infer_predicate, primitive, type_of
+from ..graph import PRIMITIVES, infer_elementwise, infer_predicate, primitive, type_of
 from ..tensor import Tensor
 from .record import elementwise, is_number, operator, result_type
 
@@ -169,7 +169,7 @@ def div(input, other, *, rounding_mode=None):
     if rounding_mode is None:
         return _true_divide.core(input, other)
     if rounding_mode == "floor":
-        return floor_divide(input, other)
+        return _floor_quotient.core(input, other)
     if rounding_mode == "trunc":
         return trunc_divide(input, other)
     raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
@@ -185,8 +185,10 @@ def _trunc_div(a, b):
 
 floor_divide = elementwise("floor_divide", _prim("floor_divide", _floor_divide), ("input", "other"), complex_ok=False,
                            kind="bool_to_long")
+_floor_quotient = elementwise("div.floor", PRIMITIVES["floor_divide"], ("input", "other"), complex_ok=False, method=False,
+                              inplace=False, grad=dict(input=lambda g: g * 0, other=lambda g: g * 0))
 trunc_divide = elementwise("div.trunc", _prim("trunc_divide", _trunc_div), ("input", "other"), complex_ok=False, method=False,
-                           inplace=False)
+                           inplace=False, grad=dict(input=lambda g: g * 0, other=lambda g: g * 0))
 remainder = elementwise("remainder", _prim("remainder", _remainder), ("input", "other"), complex_ok=False, bool_ok=False,
                         grad=dict(input=lambda g: g, other=lambda g, input, other: -g * floor_divide(input, other)))
 fmod = elementwise("fmod", _prim("fmod", _fmod), ("input", "other"), complex_ok=False, bool_ok=False,
@@ -462,7 +464,8 @@ hypot = elementwise("hypot", _prim("hypot", np.hypot), ("input", "other"), compl
                     grad=dict(input=lambda g, input, out: g * (input / out), other=lambda g, other, out: g * (other / out)))
 copysign = elementwise("copysign", _prim("copysign", np.copysign), ("input", "other"), kind="int_to_float", complex_ok=False,
                        grad=dict(input=lambda g, input, out: _choose(input == 0, g * 0, g * (out / input)), other=lambda g: g * 0))
-nextafter = elementwise("nextafter", _prim("nextafter", np.nextafter), ("input", "other"), only="f")
+nextafter = elementwise("nextafter", _prim("nextafter", np.nextafter), ("input", "other"), only="f",
+                        grad=dict(input=lambda g: g, other=lambda g: g * 0))
 
 
 def _clamp_mask(input, low, high):

@@ -316,7 +316,7 @@ def grid(shape, dim: int, index: Tensor) -> list[Tensor]:
 
 
 def check_index(name: str, index: Tensor) -> Tensor:
-    if index.dtype not in (int64,) and index.dtype.name != "int32":
+    if index.dtype is not int64 and (index.dtype.name != "int32") and (name != "gather" or index.dtype is not uint8):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}")
     return index if index.dtype is int64 else index.to(int64)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import dtypes
 from ..graph import Affine, Contraction, broadcast_shapes
 from ..tensor import Tensor
 from .contraction import contract
@@ -169,11 +170,17 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
 
 @operator(inplace=True)
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    if input.dtype.itemsize == 2 and input.dtype.kind == "f":  # rounded once
+        wide = [x.to(dtypes.float32) for x in (input, batch1, batch2)]
+        return addbmm(*wide, beta=beta, alpha=alpha).to(input.dtype)
     return _scaled(input, beta, bmm(batch1, batch2).sum(0), alpha)
 
 
 @operator(inplace=True)
 def addr(input, vec1, vec2, *, beta=1, alpha=1):
+    if input.dtype.kind == "b" and vec1.dtype.kind == "b":
+        product = outer(vec1, vec2) if alpha else vec1.new_zeros((vec1.shape[0], vec2.shape[0]))
+        return input | product if beta else product
     return _scaled(input, beta, outer(vec1, vec2), alpha)
 
 

@@ -615,6 +615,8 @@ def view_as_real(input):
 
 @operator(out=False)
 def view_as_complex(input):
+    if input.dtype is dtypes.float16:
+        raise NotImplementedError("complex32 is not supported: view_as_complex of float16 has no dtype in diya")
     if input.dtype not in (dtypes.float32, dtypes.float64):
         raise RuntimeError(f"view_as_complex is only supported for half, float and double tensors, but got a tensor of "
                            f"scalar type: {input.dtype}")

@@ -1,0 +1,476 @@
+"""Sorting, selecting, searching: numpy's algorithms over one dimension."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import numpy as np
+
+from .. import dtypes, engine
+from ..autograd.modes import modes
+from ..autograd.tape import Rule, track
+from ..dtypes import bool_, int64
+from ..graph import Type, primitive, type_of
+from ..tensor import Tensor, _from_array, from_node, wrap_dim
+from .elementwise import maximum, minimum, where
+from .index import grid, put_at
+from .record import _long_name, operator
+from .reduce import amax, amin, argmax, argmin
+
+PICK = primitive("pick", "pick", lambda i, types: types[i], interpret=lambda i, values: values[i])
+
+
+def pick_outputs(node) -> list:
+    """A node for each output of a node that has several."""
+    return [engine.append(PICK, (node,), i) for i in range(len(node.type))]
+
+
+# -- the primitive: a stable sort with its permutation ---------------------------------------------------------------------
+
+
+def _infer_sort(attrs, x: Type):
+    return x, type_of(x.shape, int64)
+
+
+def _order(x: np.ndarray, dim: int, descending: bool) -> np.ndarray:
+    """The stable permutation; NaN counts as the largest."""
+    if not x.ndim:
+        return np.zeros((), np.int64)
+    if not descending:
+        return np.argsort(x, axis=dim, kind="stable")
+    reverse = np.flip(x, dim)
+    return x.shape[dim] - 1 - np.flip(np.argsort(reverse, axis=dim, kind="stable"), dim)
+
+
+def _interpret_sort(attrs, x):
+    dim, descending = attrs
+    order = _order(x, dim, descending)
+    return (np.take_along_axis(x, order, dim) if x.ndim else x), order
+
+
+SORT = primitive("sort", "host", _infer_sort, interpret=_interpret_sort)
+
+SortResult = namedtuple("sort", ["values", "indices"])
+TopK = namedtuple("topk", ["values", "indices"])
+Max = namedtuple("max", ["values", "indices"])
+Min = namedtuple("min", ["values", "indices"])
+Median = namedtuple("median", ["values", "indices"])
+NanMedian = namedtuple("nanmedian", ["values", "indices"])
+Mode = namedtuple("mode", ["values", "indices"])
+KthValue = namedtuple("kthvalue", ["values", "indices"])
+CumMax = namedtuple("cummax", ["values", "indices"])
+CumMin = namedtuple("cummin", ["values", "indices"])
+AMinMax = namedtuple("aminmax", ["min", "max"])
+for _t, _m in ((SortResult, "sort"), (TopK, "topk"), (Max, "max"), (Min, "min")):
+    _t.__module__ = "torch.return_types"
+
+
+def _at_indices_grad(g, shape, indices, dim, keepdim):
+    """The gradient of values that were taken at ``indices`` along ``dim``."""
+    if not shape:
+        return g.reshape(shape)
+    if not keepdim:
+        g, indices = g.unsqueeze(dim), indices.unsqueeze(dim)
+    return put_at(g.new_zeros(shape), grid(indices.shape, dim, indices), g, True)
+
+
+def _taken(name: str, input: Tensor, values: Tensor, indices: Tensor, dim: int, keepdim: bool) -> None:
+    """Puts ``values``, taken from ``input`` at ``indices`` along ``dim``, on the tape."""
+    if input._rg and modes.grad and values.dtype.kind in "fc":
+        rule = _rules.get(name)
+        if rule is None:
+            rule = _rules[name] = Rule(name, ("input", "indices"), dict(input=_at_indices_grad))
+        track(rule, (values,), (input, indices), (input._value(), indices._value()), {"dim": dim, "keepdim": keepdim})
+
+
+_rules: dict[str, Rule] = {}
+
+
+def _no_complex(name: str, x: Tensor) -> None:
+    if x.dtype.kind == "c":
+        raise RuntimeError(f'"{name}" not implemented for \'{_long_name(x.dtype)}\'')
+
+
+@operator()
+def sort(input, dim=-1, descending=False, stable=False):
+    _no_complex("sort", input)
+    if isinstance(dim, bool):
+        dim, descending = -1, dim
+    dim = wrap_dim(dim, input.dim())
+    values, indices = (from_node(n) for n in pick_outputs(engine.record(SORT, (input._value(),), (dim, bool(descending)))))
+    _taken("Sort", input, values, indices, dim, True)
+    return SortResult(values, indices)
+
+
+@operator()
+def argsort(input, dim=-1, descending=False, stable=False):
+    return sort(input.detach(), dim, descending)[1]
+
+
+@operator()
+def msort(input):
+    return sort(input, 0)[0]
+
+
+@operator()
+def topk(input, k, dim=-1, largest=True, sorted=True):
+    _no_complex("topk", input)
+    dim = wrap_dim(dim, input.dim())
+    n = input.shape[dim] if input.dim() else 1
+    k = int(k)
+    if not 0 <= k <= n:
+        raise RuntimeError(f"selected index k out of range: k is {k}, the size of dimension {dim} is {n}")
+    values, indices = sort(input, dim, largest)
+    if not input.dim():
+        return TopK(values.reshape(()), indices) if k else TopK(values.new_empty(0), indices.new_empty(0))
+    return TopK(values.narrow(dim, 0, k), indices.narrow(dim, 0, k))
+
+
+@operator()
+def kthvalue(input, k, dim=-1, keepdim=False):
+    _no_complex("kthvalue", input)
+    dim = wrap_dim(dim, input.dim())
+    n = input.shape[dim] if input.dim() else 1
+    if not 1 <= k <= n:
+        raise (RuntimeError if input.numel() else IndexError)(f"kthvalue(): selected number k out of range for dimension {dim}")
+    values, indices = sort(input, dim)
+    return KthValue(*(_one(x, dim, k - 1, keepdim) for x in (values, indices)))
+
+
+def _one(x: Tensor, dim: int, at: int, keepdim: bool) -> Tensor:
+    if not x.dim():
+        return x
+    out = x.select(dim, at)
+    return out.unsqueeze(dim) if keepdim else out
+
+
+def _choose_extreme(name: str, result, whole, pairwise, position):
+    def make(input, dim=None, keepdim=False, *, other=None):
+        if isinstance(dim, Tensor) or other is not None:
+            return pairwise(input, dim if other is None else other)
+        if dim is None:
+            if not input.numel():
+                raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                                   f"reduction dim with the 'dim' argument.")
+            return whole(input)
+        dim = wrap_dim(dim, input.dim())
+        _no_complex(name, input)
+        if not input.dim():
+            return result(input.clone(), input.new_zeros((), dtype=int64))
+        if input.dtype is bool_:
+            indices = position(input.to(dtypes.uint8), dim, keepdim)
+        else:
+            indices = position(input, dim, keepdim)
+        values = whole(input.detach(), dim, keepdim)
+        _taken(name.capitalize(), input, values, indices, dim, keepdim)
+        return result(values, indices)
+    make.__name__ = make.__qualname__ = name
+    return operator(name)(make)
+
+
+max = _choose_extreme("max", Max, amax, maximum, argmax)
+min = _choose_extreme("min", Min, amin, minimum, argmin)
+
+
+@operator()
+def aminmax(input, *, dim=None, keepdim=False):
+    if dim is None:
+        return AMinMax(amin(input, (), keepdim), amax(input, (), keepdim))
+    return AMinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
+
+
+def _median_operator(name: str, result, ignore_nan: bool):
+    def make(input, dim=None, keepdim=False):
+        _no_complex(name, input)
+        if dim is None:
+            if not input.numel():
+                if input.dtype.kind == "f":
+                    return input.new_full((), float("nan"))
+                raise RuntimeError(f"{name}(): input tensor is empty")
+            return make(input.reshape(-1), 0)[0]
+        dim = wrap_dim(dim, input.dim())
+        if not input.dim():
+            return result(input.clone(), input.new_zeros((), dtype=int64))
+        n = input.shape[dim]
+        if n == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+        values, indices = sort(input.detach(), dim)
+        at = values.new_full([1 if d == dim else s for d, s in enumerate(values.shape)], (n - 1) // 2, dtype=int64)
+        if input.dtype.kind == "f":
+            nans = input.detach().isnan()
+            if ignore_nan:
+                count = (~nans).sum(dim, keepdim=True)
+                at = ((count - 1).clamp(min=0)) // 2
+            else:
+                at = where(nans.any(dim, keepdim=True), n - nans.sum(dim, keepdim=True), at)
+        out_indices = indices.gather(dim, at)
+        out = values.gather(dim, at)
+        if not keepdim:
+            out, out_indices = out.squeeze(dim), out_indices.squeeze(dim)
+        _taken(name.capitalize(), input, out, out_indices, dim, keepdim)
+        return result(out, out_indices)
+    make.__name__ = make.__qualname__ = name
+    return operator(name)(make)
+
+
+median = _median_operator("median", Median, False)
+nanmedian = _median_operator("nanmedian", NanMedian, True)
+
+
+def _interpret_mode(dim, x):
+    y = np.moveaxis(x, dim, -1)
+    values = np.empty(y.shape[:-1], x.dtype)
+    indices = np.empty(y.shape[:-1], np.int64)
+    for at in np.ndindex(*y.shape[:-1]):
+        found, counts = np.unique(y[at], return_counts=True)
+        values[at] = found[np.argmax(counts)]
+        indices[at] = np.nonzero(y[at] == values[at])[0][-1] if values[at] == values[at] else len(y[at]) - 1
+    return values, indices
+
+
+MODE = primitive("mode", "host", lambda dim, x: (type_of(tuple(s for d, s in enumerate(x.shape) if d != dim), x.dtype),
+                                                 type_of(tuple(s for d, s in enumerate(x.shape) if d != dim), int64)),
+                 interpret=_interpret_mode)
+
+
+@operator()
+def mode(input, dim=-1, keepdim=False):
+    dim = wrap_dim(dim, input.dim())
+    if not input.dim():
+        return Mode(input.clone(), input.new_zeros((), dtype=int64))
+    if input.shape[dim] == 0:
+        raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
+    values, indices = (from_node(n) for n in pick_outputs(engine.record(MODE, (input._value(),), dim)))
+    _taken("Mode", input, values, indices, dim, False)
+    return Mode(values.unsqueeze(dim), indices.unsqueeze(dim)) if keepdim else Mode(values, indices)
+
+
+def _running(better):
+    def interpret(dim, x):
+        values, indices = np.empty_like(x), np.empty(x.shape, np.int64)
+        if not x.ndim:
+            return x, np.zeros((), np.int64)
+        n = x.shape[dim]
+        xs, vs, js = (np.moveaxis(a, dim, 0) for a in (x, values, indices))
+        for i in range(n):
+            if i == 0:
+                vs[0], js[0] = xs[0], 0
+                continue
+            nan = np.isnan(xs[i]) if x.dtype.kind == "f" else False
+            held = np.isnan(vs[i - 1]) if x.dtype.kind == "f" else False
+            take = (better(xs[i], vs[i - 1]) & ~np.asarray(held)) | nan
+            vs[i] = np.where(take, xs[i], vs[i - 1])
+            js[i] = np.where(take, i, js[i - 1])
+        return values, indices
+    return interpret
+
+
+CUMMAX = primitive("cummax", "host", _infer_sort, interpret=_running(np.greater_equal))
+CUMMIN = primitive("cummin", "host", _infer_sort, interpret=_running(np.less_equal))
+
+
+def _running_operator(name: str, op, result):
+    def make(input, dim):
+        dim = wrap_dim(dim, input.dim())
+        values, indices = (from_node(n) for n in pick_outputs(engine.record(op, (input._value(),), dim)))
+        _taken(name.capitalize(), input, values, indices, dim, True)
+        return result(values, indices)
+    make.__name__ = make.__qualname__ = name
+    return operator(name)(make)
+
+
+cummax = _running_operator("cummax", CUMMAX, CumMax)
+cummin = _running_operator("cummin", CUMMIN, CumMin)
+
+
+# -- searching ---------------------------------------------------------------------------------------------------------------
+
+
+def _interpret_search(right, boundaries, values):
+    side = "right" if right else "left"
+    if boundaries.ndim == 1:
+        return np.searchsorted(boundaries, values, side)
+    out = np.empty(values.shape, np.int64)
+    for at in np.ndindex(*values.shape[:-1]):
+        out[at] = np.searchsorted(boundaries[at], values[at], side)
+    return out
+
+
+SEARCH = primitive("searchsorted", "host", lambda attrs, b, v: type_of(v.shape, int64), interpret=_interpret_search)
+
+
+@operator(method=False, differentiable=False)
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+    if side is not None and side not in ("left", "right"):
+        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
+    if side == "left" and right:
+        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+    from .creation import tensor
+    number = not isinstance(input, Tensor)
+    values = tensor(input) if number else input
+    d = dtypes.promote_types(sorted_sequence.dtype, values.dtype)
+    edges = sorted_sequence.gather(-1, sorter) if sorter is not None else sorted_sequence
+    if edges.dim() > 1 and edges.shape[:-1] != values.shape[:-1]:
+        raise RuntimeError(f"torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+                           f"tensor and input value tensor must match, but we got boundaries tensor {list(edges.shape)} and input "
+                           f"value tensor {list(values.shape)}")
+    found = from_node(engine.record(SEARCH, (edges.to(d)._value(), values.to(d)._value()), right or side == "right"))
+    return found.to(dtypes.int32) if out_int32 else found
+
+
+@operator(method=False, differentiable=False)
+def bucketize(input, boundaries, *, out_int32=False, right=False):
+    if boundaries.dim() != 1:
+        raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries.dim()})")
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+# -- sets: shapes that depend on data ------------------------------------------------------------------------------------------
+
+
+def _numbers(x: Tensor) -> np.ndarray:
+    return dtypes.load_array(x.detach()._to_array(), x.dtype)
+
+
+def _as(a: np.ndarray, d) -> Tensor:
+    return _from_array(dtypes.store_array(np.ascontiguousarray(a), d), d)
+
+
+@operator(differentiable=False, out=False)
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    a = _numbers(input)
+    if dim is None:
+        values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, equal_nan=False)
+        inverse = inverse.reshape(a.shape)
+    else:
+        values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=wrap_dim(dim, input.dim()))
+        inverse = inverse.reshape(-1)
+    return _set_result(values, inverse, counts, input.dtype, return_inverse, return_counts)
+
+
+def _set_result(values, inverse, counts, d, return_inverse, return_counts):
+    out = (_as(values, d),)
+    if return_inverse:
+        out += (_as(inverse, int64),)
+    if return_counts:
+        out += (_as(counts, int64),)
+    return out if len(out) > 1 else out[0]
+
+
+@operator(differentiable=False, out=False)
+def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
+    a = _numbers(input)
+    along = None if dim is None else wrap_dim(dim, input.dim())
+    flat = a.reshape(a.size, 1) if along is None else np.moveaxis(a, along, 0).reshape(a.shape[along], a.size // (a.shape[along] or 1))
+    new = np.ones(len(flat), bool)
+    new[1:] = (flat[1:] != flat[:-1]).any(1)
+    starts = np.nonzero(new)[0]
+    inverse = np.cumsum(new) - 1
+    counts = np.diff(np.append(starts, len(flat)))
+    values = a.reshape(-1)[starts] if dim is None else np.take(a, starts, along)
+    return _set_result(values, inverse.reshape(a.shape) if dim is None else inverse, counts, input.dtype, return_inverse, return_counts)
+
+
+@operator(differentiable=False)
+def bincount(input, weights=None, minlength=0):
+    if input.dim() != 1 or input.dtype.kind not in "ui":
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    a = input._to_array()
+    if a.size and a.min() < 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if weights is None:
+        return _as(np.bincount(a.astype(np.int64), minlength=minlength), int64)
+    d = weights.dtype if weights.dtype in (dtypes.float32, dtypes.float64) else dtypes.float64
+    return _as(np.bincount(a.astype(np.int64), _numbers(weights), minlength), d)
+
+
+@operator(method=False, differentiable=False)
+def isin(elements, test_elements, *, assume_unique=False, invert=False):
+    from .creation import as_tensor
+    a, b = as_tensor(elements), as_tensor(test_elements)
+    found = np.isin(_numbers(a), _numbers(b), invert=invert)
+    return _as(found, bool_)
+
+
+@operator(differentiable=False, out=False)
+def nonzero_static(input, *, size, fill_value=-1):
+    found = input.nonzero()[:size]
+    if found.shape[0] < size:
+        from .movement import cat
+        found = cat([found, found.new_full((size - found.shape[0], found.shape[1]), fill_value)], 0)
+    return found
+
+
+@operator(differentiable=False)
+def histc(input, bins=100, min=0, max=0):
+    a = _numbers(input)
+    low, high = float(min), float(max)
+    if low == high and a.size:
+        low, high = float(a.min()), float(a.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise RuntimeError(f"range of [{low}, {high}] is not finite")
+    if low > high:
+        raise RuntimeError("max must be larger than min")
+    inside = a[(a >= low) & (a <= high)]
+    at = np.minimum(((inside - low) * bins / (high - low)).astype(np.int64), bins - 1)
+    return _as(np.bincount(at.reshape(-1), minlength=bins), input.dtype)
+
+
+def _quantile(name: str, input, q, dim, keepdim, interpolation, skip_nan: bool):
+    if input.dtype not in (dtypes.float32, dtypes.float64):
+        raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
+    if not isinstance(q, Tensor):
+        if not 0 <= q <= 1:
+            raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
+        q = input.new_tensor(q)
+    if q.dtype is not input.dtype:
+        raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
+    whole = dim is None
+    x = input.reshape(-1) if whole else input
+    d = wrap_dim(0 if whole else dim, x.dim())
+    if not x.dim():
+        x = x.reshape(1)
+    ordered = sort(x, d)[0].movedim(d, -1)
+    n = ordered.shape[-1]
+    if n == 0:
+        raise RuntimeError(f"{name}() input tensor must be non-empty")
+    nans = ordered.isnan()
+    count = (~nans).sum(-1, keepdim=True) if skip_nan else None
+    qs = q.reshape(-1)
+    rank = qs * (n - 1) if count is None else qs * (count - 1).clamp(min=0).to(x.dtype)
+    rank = rank.expand(list(ordered.shape[:-1]) + [qs.numel()])
+    if interpolation == "lower":
+        rank = rank.floor()
+    elif interpolation == "higher":
+        rank = rank.ceil()
+    elif interpolation == "nearest":
+        rank = rank.round()
+    elif interpolation not in ("linear", "midpoint"):
+        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
+                           f"{interpolation}")
+    below = rank.floor().to(int64)
+    out = ordered.gather(-1, below)
+    if interpolation in ("linear", "midpoint"):
+        above = ordered.gather(-1, rank.ceil().to(int64))
+        weight = rank - below.to(x.dtype) if interpolation == "linear" else rank.new_full((), 0.5)
+        from .arithmetic import lerp
+        out = lerp(out, above, weight.expand(out.shape))
+    bad = nans.any(-1, keepdim=True) if not skip_nan else count == 0
+    out = where(bad, out.new_full((), float("nan")), out)
+    out = out.movedim(-1, 0)
+    if keepdim:
+        shape = [1] * input.dim() if whole else [1 if k == d else s for k, s in enumerate(input.shape)]
+        out = out.reshape([qs.numel(), *shape])
+    return out if q.dim() else out.squeeze(0)
+
+
+@operator()
+def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+    return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
+
+
+@operator()
+def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+    return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
