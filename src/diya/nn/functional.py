@@ -6,21 +6,21 @@ from .. import ops
 
 ops.publish(globals(), "nn.functional.")
 
-from ._composed import (  # noqa: E402
-    _canonical_mask as _canonical_mask,
-    _in_projection as _in_projection,
-    _in_projection_packed as _in_projection_packed,
-    _none_or_dtype as _none_or_dtype,
-    gumbel_softmax as gumbel_softmax,
-    multi_head_attention_forward as multi_head_attention_forward,
-)
+from ._composed import _canonical_mask as _canonical_mask  # noqa: E402
+from ._composed import _in_projection as _in_projection  # noqa: E402
+from ._composed import _in_projection_packed as _in_projection_packed  # noqa: E402
+from ._composed import _none_or_dtype as _none_or_dtype  # noqa: E402
+from ._composed import gumbel_softmax as gumbel_softmax  # noqa: E402
+from ._composed import multi_head_attention_forward as multi_head_attention_forward  # noqa: E402
 
 # Functions of ``torch`` that stand here too.
-_ALSO = ("relu", "relu_", "sigmoid", "tanh", "softmax", "log_softmax", "dropout", "alpha_dropout", "feature_alpha_dropout",
-         "rrelu", "rrelu_", "selu", "selu_", "celu", "celu_", "threshold", "threshold_", "prelu", "hardshrink", "softsign",
-         "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-         "avg_pool1d", "adaptive_avg_pool1d", "bilinear", "channel_shuffle", "native_channel_shuffle",
-         "pixel_shuffle", "pixel_unshuffle", "pdist", "cosine_similarity", "pairwise_distance", "rms_norm", "one_hot")
+_ALSO = (
+    "relu", "relu_", "sigmoid", "tanh", "softmax", "log_softmax", "dropout", "alpha_dropout", "feature_alpha_dropout",
+    "rrelu", "rrelu_", "selu", "selu_", "celu", "celu_", "threshold", "threshold_", "prelu", "hardshrink", "softsign",
+    "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "avg_pool1d",
+    "adaptive_avg_pool1d", "bilinear", "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle",
+    "pdist", "cosine_similarity", "pairwise_distance", "rms_norm", "one_hot",
+)
 
 
 def __getattr__(name: str):

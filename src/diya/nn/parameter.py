@@ -114,7 +114,8 @@ class UninitializedTensorMixin:
         self.__class__ = self.cls_to_become
 
     def _value(self):
-        raise ValueError("Attempted to use an uninitialized parameter in an operation. Call `forward` of the lazy module "
+        raise ValueError("Attempted to use an uninitialized parameter in an operation. Call `forward` of the lazy "
+                         "module "
                          "with a dummy batch to initialize its parameters first.")
 
     @property

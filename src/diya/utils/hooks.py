@@ -118,7 +118,8 @@ class BackwardHook:
         passed = _identity_function().apply(*[args[i] for i in at])
         nodes = [t.grad_fn for t in passed if t.grad_fn is not None]
         if not nodes:
-            raise RuntimeError("Error while setting up backward hooks. Please open an issue with code to reproduce this.")
+            raise RuntimeError("Error while setting up backward hooks. Please open an issue with code to reproduce "
+                               "this.")
         register(nodes[0])
         out = list(args)
         for i, t in zip(at, passed, strict=True):

@@ -191,7 +191,8 @@ class SyncBatchNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training:
-            raise NotImplementedError("SyncBatchNorm: training over several processes is not supported; use BatchNorm1d, "
+            raise NotImplementedError("SyncBatchNorm: training over several processes is not supported; use "
+                                      "BatchNorm1d, "
                                       "BatchNorm2d or BatchNorm3d in one process")
         return super().forward(input)
 

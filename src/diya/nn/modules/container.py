@@ -189,7 +189,8 @@ class ModuleList(Module):
         for i in range(1, len(shown) + 1):
             if i < len(shown) and shown[i] == shown[start]:
                 continue
-            label = f"({start}): {shown[start]}" if i - start == 1 else f"({start}-{i - 1}): {i - start} x {shown[start]}"
+            label = f"({start}): {shown[start]}" if i - start == 1 else f"({start}-{i - 1}): {i - start} x "
+                                                                        f"{shown[start]}"
             lines.append(_addindent(label, 2))
             start = i
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
@@ -233,9 +234,10 @@ def _pairs(what: str, given) -> Iterator[tuple[str, Any]]:
     for j, item in enumerate(given):
         if not isinstance(item, Iterable):
             raise TypeError(f"{what} update sequence element #{j} should be Iterable; is {type(item).__name__}")
-        if not len(item) == 2:  # type: ignore[arg-type]
-            raise ValueError(f"{what} update sequence element #{j} has length {len(item)}; 2 is required")  # type: ignore[arg-type]
-        yield item[0], item[1]  # type: ignore[index]
+        pair = tuple(item)
+        if len(pair) != 2:
+            raise ValueError(f"{what} update sequence element #{j} has length {len(pair)}; 2 is required")
+        yield pair
 
 
 class ModuleDict(Module):

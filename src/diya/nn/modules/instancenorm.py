@@ -38,7 +38,8 @@ class _InstanceNorm(_NormBase):
             if self.affine:
                 raise ValueError(f"expected input's size at dim={channels} to match num_features "
                                  f"({self.num_features}), but got: {input.size(channels)}.")
-            warnings.warn(f"input's size at dim={channels} does not match num_features. You can silence this warning by "
+            warnings.warn(f"input's size at dim={channels} does not match num_features. You can silence this warning "
+                          "by "
                           "not passing in num_features, which is not used because affine=False", stacklevel=2)
         if input.dim() == self._get_no_batch_dim():
             return self._apply_instance_norm(input.unsqueeze(0)).squeeze(0)
@@ -54,7 +55,8 @@ class _InstanceNorm(_NormBase):
                 error_msgs.append(
                     f"Unexpected running stats buffer(s) {' and '.join(repr(k) for k in stale)} for {name} with "
                     "track_running_stats=False. If state_dict is a checkpoint saved before 0.4.0, this may be expected "
-                    f"because {name} does not track running stats by default since 0.4.0. Please remove these keys from "
+                    f"because {name} does not track running stats by default since 0.4.0. Please remove these keys "
+                    "from "
                     f"state_dict. If the running stats are actually needed, instead set track_running_stats=True in "
                     f"{name} to enable them. See the documentation of {name} for details.")
                 for key in stale:

@@ -1,4 +1,5 @@
-"""Losses as modules. ``reduction`` is ``none``, ``mean`` or ``sum``; ``size_average`` and ``reduce`` are its old form."""
+"""Losses as modules. ``reduction`` is ``none``, ``mean`` or ``sum``; ``size_average`` and ``reduce`` are its old "
+  "form."""
 
 from __future__ import annotations
 
@@ -295,7 +296,8 @@ class TripletMarginWithDistanceLoss(_Loss):
                  swap: bool = False, reduction: str = "mean") -> None:
         super().__init__(size_average=None, reduce=None, reduction=reduction)
         if margin <= 0:
-            raise ValueError(f"TripletMarginWithDistanceLoss: expected margin to be greater than 0, got {margin} instead")
+            raise ValueError(f"TripletMarginWithDistanceLoss: expected margin to be greater than 0, got {margin} "
+                             "instead")
         self.distance_function = distance_function if distance_function is not None else PairwiseDistance()
         self.margin = margin
         self.swap = swap

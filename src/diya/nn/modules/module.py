@@ -157,7 +157,7 @@ def _forward_unimplemented(self, *input: Any) -> None:
     raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
 
-def _parse_to(args: tuple, device=None, dtype=None, non_blocking=False, copy=False, memory_format=None):
+def _parse_to(args: tuple, device=None, dtype=None, non_blocking=False, memory_format=None):
     """The arguments of ``to``: (device, dtype, non_blocking), (dtype, non_blocking) or (tensor, non_blocking)."""
     rest = list(args)
     if rest and isinstance(rest[0], Tensor):
@@ -171,8 +171,6 @@ def _parse_to(args: tuple, device=None, dtype=None, non_blocking=False, copy=Fal
             dtype = rest.pop(0)
     if rest:
         non_blocking = rest.pop(0)
-    if rest:
-        copy = rest.pop(0)
     if rest or not isinstance(non_blocking, bool):
         raise TypeError(f"to() received an invalid combination of arguments: {args!r}; expected (device, dtype, "
                         "non_blocking), (dtype, non_blocking) or (tensor, non_blocking)")
@@ -261,8 +259,10 @@ class Module:
                 raise TypeError(f"cannot assign '{_typename(param)}' object to parameter '{name}' "
                                 "(torch.nn.Parameter or None required)")
             if param.grad_fn is not None:
-                raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
-                                 f"explicitly. To express '{name}' as a function of another Tensor, compute the value in "
+                raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
+                                 "created "
+                                 f"explicitly. To express '{name}' as a function of another Tensor, compute the value "
+                                 "in "
                                  "the forward() method.")
             for hook in _global_parameter_registration_hooks.values():
                 output = hook(self, name, param)
@@ -335,12 +335,14 @@ class Module:
 
     def get_extra_state(self) -> Any:
         """State beyond parameters and buffers; a subclass that defines it has it in its ``state_dict``."""
-        raise RuntimeError("Reached a code path in Module.get_extra_state() that should never be called. Please file an "
+        raise RuntimeError("Reached a code path in Module.get_extra_state() that should never be called. Please file "
+                           "an "
                            "issue to report this bug.")
 
     def set_extra_state(self, state: Any) -> None:
         """Takes what ``get_extra_state`` gave, from ``load_state_dict``."""
-        raise RuntimeError("Reached a code path in Module.set_extra_state() that should never be called. Please file an "
+        raise RuntimeError("Reached a code path in Module.set_extra_state() that should never be called. Please file "
+                           "an "
                            "issue to report this bug.")
 
     # -- conversions ---------------------------------------------------------------------------------------------------
@@ -415,7 +417,8 @@ class Module:
             raise TypeError("nn.Module.to only accepts floating point or complex dtypes, but got desired "
                             f"dtype={dtype}")
         if dtype is not None and dtype.is_complex:
-            warnings.warn("Complex modules are a new feature under active development whose design may change, and some "
+            warnings.warn("Complex modules are a new feature under active development whose design may change, and "
+                          "some "
                           "modules might not work as expected when using complex tensors as parameters or buffers.",
                           stacklevel=2)
 
@@ -502,7 +505,8 @@ class Module:
                     replaced = hook(self, args, kwargs)
                     if replaced is not None:
                         if not (isinstance(replaced, tuple) and len(replaced) == 2):
-                            raise RuntimeError("forward pre-hook must return None or a tuple of (new_args, new_kwargs), "
+                            raise RuntimeError("forward pre-hook must return None or a tuple of (new_args, "
+                                               "new_kwargs), "
                                                f"but got {replaced}.")
                         args, kwargs = replaced
                 else:
@@ -842,7 +846,8 @@ class Module:
             incompatible = _IncompatibleKeys(missing, unexpected)
             for hook in module._load_state_dict_post_hooks.values():
                 if hook(module, incompatible) is not None:
-                    raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` are not expected "
+                    raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` are not "
+                                         "expected "
                                          "to return new values, if incompatible_keys need to be modified, it should be "
                                          "done inplace.")
 
@@ -949,7 +954,8 @@ class Module:
         """Drops (or zeroes) the gradient of every parameter."""
         if getattr(self, "_is_replica", False):
             warnings.warn("Calling .zero_grad() from a module created with nn.DataParallel() has no effect. The "
-                          "parameters are copied (in a differentiable manner) from the original module. This means they "
+                          "parameters are copied (in a differentiable manner) from the original module. This means "
+                          "they "
                           "are not leaf nodes in autograd and so don't accumulate gradients. If you need gradients in "
                           "your forward method, consider using autograd.grad instead.", stacklevel=2)
         for param in self.parameters():

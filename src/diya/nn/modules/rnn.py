@@ -467,7 +467,8 @@ class RNNCellBase(Module):
             if s.size(0) != input.size(0):
                 raise RuntimeError(f"Input batch size {input.size(0)} doesn't match hidden0 batch size {s.size(0)}")
             if s.size(1) != self.hidden_size:
-                raise RuntimeError(f"hidden0 has inconsistent hidden_size: got {s.size(1)}, expected {self.hidden_size}")
+                raise RuntimeError(f"hidden0 has inconsistent hidden_size: got {s.size(1)}, expected "
+                                   f"{self.hidden_size}")
         gates = F.linear(input, self.weight_ih, self.bias_ih)
         state = _STEPS[mode](gates, state, self.weight_hh, self.bias_hh)
         return state if batched else tuple(s.squeeze(0) for s in state)

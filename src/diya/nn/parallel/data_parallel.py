@@ -15,7 +15,8 @@ class DataParallel(Module):
     def __init__(self, module: Module, device_ids=None, output_device=None, dim: int = 0) -> None:
         super().__init__()
         if device_ids:
-            raise NotImplementedError(f"DataParallel: no GPU is supported, so device_ids must be empty, got {device_ids}")
+            raise NotImplementedError("DataParallel: no GPU is supported, so device_ids must be empty, got "
+                                      f"{device_ids}")
         self.module = module
         self.device_ids: list = []
         self.dim = dim

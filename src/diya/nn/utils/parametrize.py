@@ -94,10 +94,12 @@ class ParametrizationList(ModuleList):
             if not isinstance(result, Tensor):
                 raise ValueError(f"A parametrization must return a tensor. Got {type(result).__name__}.")
             if result.dtype != dtype:
-                raise ValueError("Registering a parametrization may not change the dtype of the tensor, unless `unsafe` "
+                raise ValueError("Registering a parametrization may not change the dtype of the tensor, unless "
+                                 "`unsafe` "
                                  f"flag is enabled.\nunparametrized dtype: {dtype}\nparametrized dtype: {result.dtype}")
             if result.shape != shape:
-                raise ValueError("Registering a parametrization may not change the shape of the tensor, unless `unsafe` "
+                raise ValueError("Registering a parametrization may not change the shape of the tensor, unless "
+                                 "`unsafe` "
                                  f"flag is enabled.\nunparametrized shape: {shape}\nparametrized shape: {result.shape}")
 
     def _originals(self) -> list[Tensor]:
@@ -124,7 +126,8 @@ class ParametrizationList(ModuleList):
                 values = list(value)
             for original, new in zip(originals, values, strict=True):
                 if new.dtype != original.dtype:
-                    raise ValueError(f"The tensor returned by `right_inverse` has dtype {new.dtype} while `original` has "
+                    raise ValueError(f"The tensor returned by `right_inverse` has dtype {new.dtype} while `original` "
+                                     "has "
                                      f"dtype {original.dtype}")
                 original.data = new.detach()
 
@@ -238,7 +241,8 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
             original.data = value.detach()
     else:
         if not leave_parametrized:
-            raise ValueError("Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is parametrized in "
+            raise ValueError("Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is parametrized "
+                             "in "
                              "terms of a sequence of tensors.")
         with diya.no_grad():
             value = getattr(module, tensor_name)

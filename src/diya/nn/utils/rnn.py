@@ -125,7 +125,8 @@ def pack_padded_sequence(input: Tensor, lengths: Tensor | list[int], batch_first
         raise RuntimeError("Length of all samples has to be greater than 0, but found an element in 'lengths' that is "
                            "<= 0")
     if any(a < b for a, b in zip(steps, steps[1:], strict=False)):
-        raise RuntimeError("`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass "
+        raise RuntimeError("`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can "
+                           "pass "
                            "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this "
                            "requirement if you do not need ONNX exportability.")
     if steps[0] > input.size(0):
@@ -147,7 +148,8 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, pad
     longest = len(sizes)
     if total_length is not None:
         if total_length < longest:
-            raise ValueError("Expected total_length to be at least the length of the longest sequence in input, but got "
+            raise ValueError("Expected total_length to be at least the length of the longest sequence in input, but "
+                             "got "
                              f"total_length={total_length} and max sequence length being {longest}")
         longest = total_length
     data = sequence.data
