@@ -18,6 +18,8 @@ from . import sort as sort  # isort: skip
 from . import scatter as scatter  # isort: skip
 from . import norm as norm  # isort: skip
 from . import arithmetic as arithmetic  # isort: skip
+from . import dropout as dropout  # isort: skip
+from . import activation as activation  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 

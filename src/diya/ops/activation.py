@@ -7,46 +7,16 @@ a gradient of their own that saves one tensor. Half precisions are computed in f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import wraps
 
-from .. import engine
-from ..autograd.tape import Rule
-from ..dtypes import bfloat16, float16, float32
-from ..tensor import Tensor, check_inplace, from_node, wrap_dim
+from ..tensor import Tensor, check_inplace, wrap_dim
+from .compose import also, number, require_float, widened, with_rule
 from .dropout import uniform
 from .elementwise import erf, exp, expm1, log1p, maximum, minimum, sigmoid, tanh, where
-from .record import OPERATORS, Operator, _long_name, _node_name, _with_rule, operator, register, snapshot, write_inplace
+from .record import OPERATORS, _node_name, operator, snapshot, write_inplace
 from .reduce import amax
 
-# -- what families share -----------------------------------------------------------------------------------------------
-
-
-def widened(x: Tensor) -> Tensor:
-    """A half-precision tensor as float32; any other as it is."""
-    return x.to(float32) if x.dtype is bfloat16 or x.dtype is float16 else x
-
-
-def number(value, like: Tensor) -> Tensor:
-    """A Python number as a 0-dim tensor of another's dtype: an argument of the program, not a constant in its code."""
-    return from_node(engine.scalar(value, like.dtype))
-
-
-def require_float(name: str, x: Tensor, kinds: str = "f") -> None:
-    """Raises as PyTorch does where a kernel exists for floating dtypes alone."""
-    if x.dtype.kind not in kinds:
-        raise RuntimeError(f"\"{name}\" not implemented for '{_long_name(x.dtype)}': it expects a floating-point tensor, got "
-                           f"{x.dtype} of size {list(x.shape)}")
-
-
-def also(path: str, function: Callable) -> None:
-    """Publishes a public operator under a second path ("prelu" for "nn.functional.prelu")."""
-    register(Operator(path, function, None, None, (), (), (), False, None, True))
-
-
-def with_rule(name: str, grad, inputs: tuple[str, ...]) -> Callable:
-    """Gives a function over operators a gradient of its own (see `record.operator`), without publishing it."""
-    return lambda function: _with_rule(function, Rule(name, inputs, grad))
+# -- making them --------------------------------------------------------------------------------------------------------
 
 
 def activation(name: str, *, grad=None, top: bool = False, method: bool = False, underscore: bool = False,
@@ -91,8 +61,8 @@ def activation(name: str, *, grad=None, top: bool = False, method: bool = False,
     return decorate
 
 
-def _zero(g: Tensor) -> Tensor:
-    return number(0, g)
+def _zero(like: Tensor) -> Tensor:
+    return number(0, like)
 
 
 # -- rectifiers ----------------------------------------------------------------------------------------------------------

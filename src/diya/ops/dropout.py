@@ -11,6 +11,7 @@ from .. import engine, philox
 from ..dtypes import float32, int64
 from ..graph import primitive, type_of
 from ..tensor import Tensor, check_inplace, from_node
+from .compose import number
 from .elementwise import where
 from .record import operator, snapshot, write_inplace
 
@@ -37,7 +38,6 @@ def _check_probability(p: float) -> None:
 
 def _drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     """``input`` / (1 − p) where a mask of ``shape`` keeps it, 0 elsewhere."""
-    from .activation import number
     if p == 1 or not input.numel():
         return input * 0
     keep = uniform(shape) >= p
@@ -46,7 +46,6 @@ def _drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
 
 def _alpha_drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     """Dropout to SELU's saturation value, with the mean and variance kept (Klambauer et al., arXiv:1706.02515)."""
-    from .activation import number
     alpha = 1.7580993408473766  # SELU's scale times its alpha
     if p == 1 or not input.numel():
         return input * 0
@@ -98,8 +97,8 @@ _operator("alpha_dropout", _alpha_drop, False, default=False)
 _operator("feature_alpha_dropout", _alpha_drop, True, default=False)
 
 
-def _channelwise(name: str, batched: int, expected: tuple[int, ...]):
-    """Dropout of whole channels; ``batched`` is the rank of an input with a batch dimension."""
+def _channelwise(name: str, unbatched: int | None, expected: tuple[int, ...]):
+    """Dropout of whole channels; ``unbatched`` is the rank of an input whose first dimension is the channels."""
     def function(input, p=0.5, training=True, inplace=False):
         _check_probability(p)
         if input.dim() not in expected:
@@ -112,7 +111,7 @@ def _channelwise(name: str, batched: int, expected: tuple[int, ...]):
             return input
         x = snapshot(input) if inplace else input
         rank = x.dim()
-        lead = 1 if name == "dropout1d" and rank == batched - 1 else min(2, rank)
+        lead = 1 if unbatched is not None and rank == unbatched else min(2, rank)
         out = _drop(x, p, tuple(x.shape[:lead]) + (1,) * (rank - lead))
         return write_inplace(input, out) if inplace else out
 
@@ -121,6 +120,6 @@ def _channelwise(name: str, batched: int, expected: tuple[int, ...]):
     operator(f"nn.functional.{name}", method=False, out=False)(function)
 
 
-_channelwise("dropout1d", 3, (2, 3))
-_channelwise("dropout2d", 4, (3, 4))
-_channelwise("dropout3d", 5, (4, 5))
+_channelwise("dropout1d", 2, (2, 3))
+_channelwise("dropout2d", None, (3, 4))  # PyTorch takes 3 dimensions for (N, C, L) here
+_channelwise("dropout3d", 4, (4, 5))
