@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from ..dtypes import bool_, int64
 from ..graph import LEAF, PRIMITIVES, SCALAR, Graph, contiguous_strides
+from .contraction import Epilogue, Operand, dense
 from .loops import Kernel, Map, Op, Phase
-from .schedule import Schedule, Step, gathered_map, index_map, kept_strides, operand_map
+from .schedule import Schedule, Step, gathered_map, index_map, kept_strides, operand_map, squeeze, viewed
 
 FAULT = -1  # the value that stands for the program's fault record
 
@@ -23,8 +24,17 @@ class Lowered(NamedTuple):
     step: Step
     kernel: Kernel | None = None
     values: tuple[int, ...] = ()
+    contraction: tuple | None = None   # the arguments of `lower_contraction`
 
     def __str__(self):
+        if self.contraction is not None:
+            c, a, b, out, epilogue, values = self.contraction
+            lines = [f"contract {c}", *[f"  {name} %{v} {x}" for name, v, x in zip("ab", values, (a, b), strict=False)],
+                     f"  out %{values[2]} {out}"]
+            if epilogue is not None:
+                lines += [epilogue.key, *[f"  i{k} %{v} {x}" for k, (v, x) in
+                                          enumerate(zip(values[3:], epilogue.inputs, strict=True))]]
+            return "\n".join(lines)
         if self.kernel is None:
             return f"{self.step.kind} {', '.join(f'%{m}' for m in self.step.members)}"
         names = ", ".join(f"b{i} = " + ("fault" if v == FAULT else f"%{v}") for i, v in enumerate(self.values))
@@ -32,7 +42,57 @@ class Lowered(NamedTuple):
 
 
 def lower(schedule: Schedule) -> tuple[Lowered, ...]:
-    return tuple([Lowered(s) if s.kind != "loops" else _Lowering(schedule, s).run() for s in schedule.steps])
+    rules = {"loops": lambda s: _Lowering(schedule, s).run(), "contract": lambda s: lower_contract(schedule, s)}
+    return tuple([rules.get(s.kind, Lowered)(s) for s in schedule.steps])
+
+
+def lower_contract(schedule: Schedule, step: Step) -> Lowered:
+    """A contraction: its operands as strided views of stored values, and what follows it as the epilogue."""
+    graph, code = schedule.graph, schedule.graph.code
+    i, result = step.members[0], step.members[-1]
+    n = code[i]
+    operands, values = [], []
+    for j in n.inputs:
+        a, strides, offset = viewed(graph, schedule.alias, schedule.roots, j)
+        operands.append(Operand(code[a].type.dtype, tuple(code[j].type.shape), tuple(strides), offset))
+        values.append(a)
+    out = dense(code[result].type.dtype, n.type.shape)
+    epilogue = None
+    if result != i:
+        shape = n.type.shape
+        domain = squeeze(shape)
+        after = step._replace(shape=domain, dims=(), members=(result,), stores=step.stores)
+        kernel, buffers = _Lowering(schedule, after).run()[1:3]
+        ops, d = kernel.ops, n.type.dtype
+        inputs: dict[int, int] = {}          # loads of anything but the sum: their place among the inputs
+        loads = []
+        for k, op in enumerate(ops):
+            if op.name == "load" and buffers[op.attr[0]] != i:
+                inputs[k] = len(loads)
+                steps = iter(op.attr[1].strides)
+                strides = tuple([0 if s == 1 else next(steps) for s in shape])
+                loads.append(Operand(op.dtype, tuple(shape), strides, op.attr[1].offset))
+                values.append(buffers[op.attr[0]])
+        key = "\n".join([f"  sum {d.name}"] + [
+            f"  %{k} = " + (f"i{inputs[k]} {op.dtype.name}" if k in inputs else "sum" if op.name == "load" else
+                            " ".join([op.name, op.dtype.name, *([str(op.attr[1])] if op.name != "store" and
+                                                               op.attr[1] is not None else []),
+                                      *[f"%{j}" for j in op.inputs]])) for k, op in enumerate(ops)])
+
+        def emit(b, total, *given):
+            made = []
+            for k, op in enumerate(ops):
+                if k in inputs:
+                    made.append(given[inputs[k]])
+                elif op.name == "load":
+                    made.append(b.cast(total, d))
+                elif op.name == "store":
+                    return made[op.inputs[0]]
+                else:
+                    made.append(b.apply(op.attr[0], op.attr[1], [made[j] for j in op.inputs]))
+        epilogue = Epilogue(key, emit, tuple(loads))
+    values.insert(2, result)
+    return Lowered(step, contraction=(n.attrs, *operands, out, epilogue, tuple(values)))
 
 
 class _Lowering:

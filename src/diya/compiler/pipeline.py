@@ -27,6 +27,7 @@ from ..runtime.cpu import features, load, replay
 from . import lower as lowering
 from . import optimise as optimisation
 from . import schedule as scheduling
+from .contraction import lower_contraction
 from .loops import Launch
 from .plan import ARENA, FIRST, SCALARS, Plan, plan
 from .schedule import Schedule, Step
@@ -47,6 +48,9 @@ def launches_of(schedule: Schedule, target: features.Target) -> list[Launch]:
             if VERIFY:
                 lowered.kernel.verify()
             out += optimisation.optimise(lowered, target, temporaries)
+        elif lowered.contraction is not None:
+            *given, values = lowered.contraction
+            out += lower_contraction(*given, target, values)
         else:
             step = lowered.step
             reads = tuple(dict.fromkeys(r.value for r in step.reads))
@@ -198,7 +202,10 @@ class Program:
         n = self.graph.code[i]
         types = [self.graph.code[j].type for j in n.inputs]
         inputs = [self._value(self.schedule.alias[j], arguments, arena, made) for j in n.inputs]
-        result = interpret.evaluate(n.op, n.attrs, types, n.type, inputs)
+        if n.op.kind == "pick":
+            result = inputs[0][n.attrs]
+        else:
+            result = interpret.evaluate(n.op, n.attrs, types, n.type, inputs)
         slot = self.plan.given.get(i)
         if slot is not None:
             made[slot] = result

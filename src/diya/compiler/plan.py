@@ -172,7 +172,10 @@ def _copied_outputs(schedule: Schedule) -> set[int]:
 
 
 def _nbytes(code, v, temporaries) -> int:
-    return temporaries[v] if v in temporaries else code[v].type.nbytes
+    if v in temporaries:
+        return temporaries[v]
+    type = code[v].type
+    return 0 if isinstance(type, tuple) else type.nbytes
 
 
 def _pack(buffers: list[_Buffer]) -> int:

@@ -24,6 +24,8 @@ from .support import COSTS, HEAVY, native
 
 MAX_BUFFERS = 24     # of one kernel
 MAX_OPS = 160
+MAX_EPILOGUE = 24    # ops after a contraction, before its store
+MAX_INPUTS = 6       # arrays that they read
 MAX_ROW = 1 << 15    # elements of a row that one kernel may pass over several times
 
 
@@ -179,6 +181,23 @@ def index_map(graph: Graph, i: int, j: int, shape, strides, offset):
     return found
 
 
+def viewed(graph: Graph, alias, roots, j: int):
+    """An operand of a contraction as a strided view of a stored value: (value, strides, offset), looking through views
+    down to the first value among ``roots``, or that is no view."""
+    t = graph.code[j].type
+    strides, offset = t.strides, 0
+    a = alias[j]
+    while graph.code[a].op.name == "view" and a not in roots:
+        n = graph.code[a]
+        shape, inner, start = n.attrs
+        found = views.compose(shape, inner, start, t.shape, strides, offset)
+        if found is None:
+            break
+        strides, offset = found
+        a = alias[n.inputs[0]]
+    return a, strides, offset
+
+
 class _Group:
     __slots__ = ("members", "reads", "shape", "dims", "ops", "kind", "stores", "base", "rows")
 
@@ -206,6 +225,12 @@ class _Scheduler:
         self.find_aliases()
         self.find_roots()
         traced = self.compose()
+        self.needed_outside = {self.alias[j] for j in self.graph.outputs}
+        self.count = dict.fromkeys(self.roots, 0)   # roots that read a root
+        for _, reads, _ in traced.values():
+            for v in {r.value for r in reads}:
+                if v in self.count:
+                    self.count[v] += 1
         for i in sorted(self.roots):
             self.add(i, traced[i])
         return Schedule(self.graph, tuple(self.ordered()), tuple(self.alias), frozenset(self.roots))
@@ -275,7 +300,7 @@ class _Scheduler:
                     self.store(alias[n.inputs[0]])
                 if kind == "contract":
                     for j in n.inputs:
-                        self.store(alias[j])
+                        self.store(viewed(self.graph, alias, (), j)[0])
                 continue
             inline[i] = True
             if kind == "index" or name == "bitcast" and kind == "view":
@@ -336,7 +361,9 @@ class _Scheduler:
         """(domain, reads, number of ops) of a root."""
         n = self.code[i]
         kind = n.op.kind
-        if self.opaque(i) or kind == "contract":
+        if kind == "contract" and self.can[i]:
+            return (), [Read(viewed(self.graph, self.alias, self.roots, j)[0], None) for j in dict.fromkeys(n.inputs)], 0
+        if self.opaque(i):
             return (), [Read(self.alias[j], None) for j in dict.fromkeys(n.inputs)], 0
         start = {"reduce": n.inputs[:1], "write": n.inputs[1:], "fold": n.inputs}.get(kind)
         start = start[0] if start else None
@@ -438,6 +465,8 @@ class _Scheduler:
                     if d in which:
                         found.append(position)
             dims = tuple(found)
+        if not dims and self.follows_contraction(i, domain, reads, ops):
+            return
         candidates = dict.fromkeys(self.group_of[r.value] for r in reads if r.value in self.group_of)
         for r in reads:
             if r.strides is not None and any(r.strides):
@@ -447,6 +476,44 @@ class _Scheduler:
                 self.join(g, i, domain, dims, reads, ops)
                 return
         g = self.new(_Group("loops", [i], reads, domain, dims, ops=ops))
+
+    def follows_contraction(self, i: int, domain, reads, ops) -> bool:
+        """Makes an elementwise root the epilogue of the contraction that only it reads, if there is one."""
+        dense = contiguous_strides(domain)
+        for r in reads:
+            g = self.group_of.get(r.value)
+            if g is None or self.groups[g].kind != "contract" or len(self.groups[g].members) > 1 or \
+                    self.count[r.value] != 1 or r.value in self.needed_outside or r.strides != dense or r.offset or \
+                    squeeze(self.code[r.value].type.shape) != domain or self.graph.code[i].op.kind != "elementwise" or \
+                    ops > MAX_EPILOGUE:
+                continue
+            others = [x for x in reads if x.value != r.value]
+            if any(x.strides is None for x in others) or len(others) + 1 != len(reads) or len(others) > MAX_INPUTS:
+                continue
+            if any(self.before[h] >> g & 1 or h == g for x in others
+                   if (h := self.group_of.get(x.value)) is not None):
+                continue
+            if not self.only_loads(i, set()):
+                continue
+            group = self.groups[g]
+            group.members.append(i)
+            group.stores = [Store(i, i)]
+            group.reads = [*group.reads, *others]
+            self.group_of[i] = g
+            self.depend(g, others)
+            return True
+        return False
+
+    def only_loads(self, i: int, seen: set) -> bool:
+        """Whether an expression is of loads and elementwise operations alone (no positions, no indices held in data)."""
+        if i in seen:
+            return True
+        seen.add(i)
+        n = self.code[i]
+        if n.op.kind not in ("elementwise", "view") or n.op.name == "bitcast":
+            return False
+        return all(a in self.roots or self.code[a].op in (LEAF, SCALAR) or self.only_loads(a, seen)
+                   for a in (self.alias[j] for j in n.inputs))
 
     def fits(self, g: int, domain, dims, reads, ops) -> bool:
         group = self.groups[g]

@@ -43,6 +43,8 @@ def native(graph: Graph, i: int) -> bool:
         return op.name in _INDEX
     if kind == "source":
         return op.name in ("iota", "empty")
+    if kind == "contract":
+        return n.type.dtype.kind == "f"
     return kind in ("view", "write", "fold")
 
 
