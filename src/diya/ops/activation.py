@@ -91,7 +91,7 @@ def hardtanh(input, min_val=-1.0, max_val=1.0):
     return _clipped(input, min_val, max_val)
 
 
-@activation("relu6", grad=dict(input=lambda g, input: where((input <= 0) | (input >= 6), _zero(g), g)), inplace=True, kinds="fi")
+@activation("relu6", grad=dict(input=lambda g, input: where((input <= 0) | (input >= 6), _zero(g), g)), inplace=True, kinds="fiu")
 def relu6(input):
     """min(max(x, 0), 6)."""
     return _clipped(input, 0, 6)
@@ -267,13 +267,13 @@ def logsigmoid(input):
     return minimum(input, number(0, input)) - log1p(exp(-input.abs()))
 
 
-@activation("softsign")
+@activation("softsign", kinds="fciub")
 def softsign(input):
     """x / (1 + |x|)."""
     return input / (input.abs() + 1)
 
 
-@activation("tanhshrink")
+@activation("tanhshrink", kinds="fciub")
 def tanhshrink(input):
     """x − tanh(x)."""
     return input - tanh(input)
