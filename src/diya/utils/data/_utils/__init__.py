@@ -1,0 +1,1 @@
+"""How the loader makes batches, in this process (``fetch``, ``collate``) or in others (``worker``, ``pool``)."""
