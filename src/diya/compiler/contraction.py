@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ..dtypes import dtype, float32, float64
 from ..graph import Affine, Contraction, contiguous_strides
-from .emit.contraction import Access, Form, Reading, kernel, tile_of
+from .emit.contraction import Access, Form, Reading, Tile, kernel, tile_of
 from .loops import Launch
 
 
@@ -49,6 +49,9 @@ class Epilogue(NamedTuple):
     def __hash__(self):
         return hash(self.key)
 
+
+# Up to so many rows a product is bound by reading b.
+SKINNY = 16
 
 # Operand types that packing converts to float32 while it copies.
 SUPPORTED = ("float32", "float64", "float16", "bfloat16")
@@ -159,9 +162,15 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
         steps = [s[len(sb) + t] for _, s in axes["n"]]
         access.append(Access(x.dtype, "splat" if t and not any(steps) else steps_of(axes["n"], len(sb) + t)))
     spill = out.dtype is not accumulator or access[0].steps != "unit"
-    form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnk"), reading_a, reading_b, tuple(access), spill,
-                epilogue)
     sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnk"}
+    dots = (sizes["m"] <= SKINNY and len(sa) == len(sb) == 1 and len(axes["k"]) == 1
+            and axes["k"][0][1] == [1, 1])
+    if dots:
+        tile = Tile(tile.lanes, 2, (SKINNY,))
+    elif vector_bytes == 64 and sizes["m"] <= SKINNY:
+        tile = Tile(tile.lanes, 6, (4,)) if sizes["m"] <= 4 else Tile(tile.lanes, 3, (8,))
+    form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnk"), reading_a, reading_b, tuple(access), spill,
+                epilogue, dots=dots)
     numbers, tasks, scratch = _blocks(form, sizes)
     for x, checked in (("a", sa[1:]), ("b", sb[1:])):
         numbers.update({f"{x}.{d}.size": s.size for d, s in enumerate(checked)})
@@ -205,18 +214,20 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     tile, item = form.tile, form.accumulator.itemsize
     m, n, k, z = sizes["m"], sizes["n"], sizes["k"], sizes["z"]
     most = 65536 // (tile.width * item)
-    k_blocks = max(1, ceil(k / most)) if k > most * 1.2 else 1
+    k_blocks = max(1, ceil(k / most)) if k > most * 1.2 and not form.dots else 1
     k_block = max(1, ceil(k / k_blocks))
-    n_block = _even(n, 1024, tile.width)
+    n_block = _even(n, max(128, min(1024, ceil(n / 16))) if m <= 4 * SKINNY else 1024, tile.width)
     m_chunk = _even(m, 24 * tile.height, tile.height)
-    m_block, m_stripe = m_chunk, 4 * m_chunk
+    m_block, m_stripe = _even(m, 10 * tile.height, tile.height), 4 * m_chunk
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
     numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe, "m.chunk": m_chunk, "k.block": k_block,
-               "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks}
+               "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks,
+               "b.in_place": int(m <= 4 * SKINNY)}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     ranks = dict(zip("zmnk", form.ranks, strict=True))
     for name, nbytes in (
-            ("a", m_chunk * k_block * item + spare), ("b", n_block * k_block * item + spare),
+            ("a", 0 if form.dots else m_chunk * k_block * item + spare),
+            ("b", 0 if form.dots else n_block * k_block * item + spare),
             ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
             *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if ranks[g] > 1 else 0)
               for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block)))):

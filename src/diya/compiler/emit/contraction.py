@@ -19,6 +19,7 @@ of tasks a call is given: results do not depend on the number of threads.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from ...dtypes import bool_, dtype, float64
@@ -73,7 +74,8 @@ class Access(NamedTuple):
 class Form(NamedTuple):
     """All that the code of a kernel depends on. ``ranks`` are the number of index variables of z, m, n, k; ``c`` are
     the output and the arrays that the epilogue reads; ``spill``: partial sums of the depth's blocks wait in scratch
-    memory (else in the output)."""
+    memory (else in the output); ``dots``: few rows and both operands contiguous along the depth, so that nothing is
+    packed and vectors run along the depth."""
 
     tile: Tile
     accumulator: dtype
@@ -84,6 +86,7 @@ class Form(NamedTuple):
     spill: bool
     epilogue: Any = None
     gathers: bool = True
+    dots: bool = False
 
     @property
     def key(self) -> str:
@@ -93,8 +96,14 @@ class Form(NamedTuple):
         t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnk", self.ranks, strict=True))
         c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
         return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; tile "
-                f"{t.rows}x{t.vectors}x{t.lanes}{' spill' if self.spill else ''}{'' if self.gathers else ' scalar'}"
+                f"{t.rows}x{t.vectors}x{t.lanes}{' spill' if self.spill else ''}{'' if self.gathers else ' scalar'}{' dots' if self.dots else ''}"
                 f"{f'; {self.epilogue.key}' if self.epilogue else ''}")
+
+    @property
+    def in_place(self) -> bool:
+        """Whether tiles can read b where it lies: rows of memory are rows of a panel."""
+        return (not self.dots and self.b.steps == "unit" and self.b.along == "lanes" and not self.b.checks and self.ranks[3] <= 1
+                and self.b.dtype is self.accumulator)
 
     def streams(self, group: str) -> list[str]:
         """The streams that a group's index variables have a part in."""
@@ -105,7 +114,7 @@ class Form(NamedTuple):
 
     def arguments(self) -> list[str]:
         """The names of the kernel's ``args``, in order."""
-        names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "m.tasks", "n.tasks", "k.blocks"]
+        names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "m.tasks", "n.tasks", "k.blocks", "b.in_place"]
         names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k")]
         names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
         names += [f"{s}.first" for s in self.streams("z")]
@@ -205,6 +214,12 @@ class _Map:
         return k.f(f"add {k.ints} {first}, {step}")
 
 
+def prefetch(f: Function, address: str, write: int, locality: int) -> None:
+    """Calls a line to the cache: near (locality 3) or only to the second level (2)."""
+    f.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    f.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 {write}, i32 {locality}, i32 1)")
+
+
 class Kernel:
     """One kernel being written."""
 
@@ -229,7 +244,12 @@ class Kernel:
         """The module: the kernel, its tile functions, their declarations."""
         self._tasks()
         self.f.do("ret void")
-        tiles = [self._tile_function(rows) for rows in self.form.tile.rows]
+        tile, tiles = self.form.tile, []
+        if not self.form.dots:
+            tiles = [self._tile_function(rows, tile.vectors) for rows in tile.rows]
+            tiles.append(self._tile_function(tile.height, 1))
+            if "depth" in (self.form.a.along, self.form.b.along):
+                tiles.append(self._transpose_function())
         declared = sorted(set().union(self.f.declared, *(t.declared for t in tiles)))
         return "\n\n".join(["\n".join(declared), *map(str, tiles), str(self.f)]) + "\n"
 
@@ -352,12 +372,13 @@ class Kernel:
             value = self.b.cast(value, self.form.accumulator)
         return self.b.operand(value, self.lanes)
 
-    def pack(self, x: str, base: str, first: list, lanes: _Map, count, depth: _Map, kc, out: str, width: int) -> None:
-        """Copies a block of an operand into panels of ``width``. ``first`` are the batch's share of the coordinates.
+    def pack(self, x: str, base: str, first: list, lanes: _Map, begin, count, depth: _Map, kc, out: str, width: int):
+        """Copies lanes ``begin … count`` of a block into panels of ``width``. ``first``: the batch's share of the
+        coordinates.
 
         A store may run past its row, and past its panel: what it spoils is written afterwards."""
         f = self.f
-        with f.loop(0, count, width) as panel:
+        with f.loop(begin, count, width) as panel:
             left = f.min(f.sub(count, panel.i), width)
             target = f.at(self.real, out, f.mul(panel.i, self.arg["k.block"]))
             pack = self._pack_lanes if getattr(self.form, x).along == "lanes" else self._pack_depth
@@ -377,76 +398,107 @@ class Kernel:
             if reading.steps == "unit" and not reading.checks:
                 ahead = f.add(depth.scalar(x, f.add(turn.i, 16)), parts[0].where)
                 for line in range(0, width * reading.dtype.itemsize, 64):
-                    self._prefetch(f.at("i8", f.at(self.b.memory(reading.dtype), base, ahead), line), 0)
+                    prefetch(f, f.at("i8", f.at(self.b.memory(reading.dtype), base, ahead), line), 0, 3)
             for v, part in enumerate(parts):
                 value = self.fetch(x, base, part, offset, coordinates, part.mask)
                 f.store(self.vec, value, f.at(self.real, row, v * self.lanes), self.form.accumulator.itemsize)
 
     def _pack_depth(self, x, base, first, lanes, lane, left, depth, kc, target, width) -> None:
+        """Squares of lanes × depth, transposed. Only what lies in memory as it is needed is read from there directly;
+        the rest is collected first."""
         f, n = self.f, self.lanes
         reading: Reading = getattr(self.form, x)
+        straight = (reading.steps == "unit" and not reading.checks and reading.dtype is self.form.accumulator
+                    and lanes.rank <= 1)
+        call = "call void @{}.transpose(ptr {}, i64 {}, ptr {}, i64 {})"
         with f.loop(0, kc, n) as turn:
             part = self.along(depth, x, reading.steps, turn.i, f.sub(kc, turn.i), reading.checks)
-            for v in range(0, width, n):
-                used = min(n, width - v)
-                if reading.steps == "unit" and not reading.checks:
-                    rows = [self._lane(x, base, first, lanes, lane, v + i, left, part) for i in range(used)]
+            with f.loop(0, width, n) as back:  # from the right: what runs past a row is the next row's beginning
+                v = f.sub((width - 1) // n * n, back.i)
+                to = f.at(self.real, target, f.add(f.mul(turn.i, width), v))
+                used = f.max(f.min(f.sub(left, v), n), 0)
+                if straight:
+                    whole = f(f"and i1 {f.compare('sge', f.sub(kc, turn.i), n)}, {f.compare('eq', used, n)}")
+                    with f.when(whole):
+                        at = f.at(self.real, base, f.add(part.where, lanes.scalar(x, f.add(lane, v))))
+                        step = self.arg[f"{x}.{lanes.group}0"] if lanes.rank else 0
+                        f.do(call, self.symbol, at, step, to, width)
+                    collect = f.otherwise(whole)
                 else:
+                    collect = nullcontext()
+                with collect:
                     with f.loop(0, used) as inner:
-                        value = self._lane(x, base, first, lanes, lane, f.add(v, inner.i), left, part)
+                        value = self._lane(x, base, first, lanes, f.add(f.add(lane, v), inner.i), part)
                         f.store(self.vec, value, f.at(self.vec, self.square, inner.i), 64)
-                    rows = [f.load(self.vec, f.at(self.vec, self.square, i), 64) for i in range(used)]
-                rows = self._transpose(rows + ["zeroinitializer"] * (n - used))
-                tail = self.below(used) if used < n and v else None
-                for i, value in enumerate(rows):
-                    at = f.at(self.real, target, f.add(f.mul(f.add(turn.i, i), width), v))
-                    self.b.store(Value(value, self.form.accumulator, n), at, n, tail)
+                    with f.loop(used, n) as inner:
+                        f.store(self.vec, "zeroinitializer", f.at(self.vec, self.square, inner.i), 64)
+                    f.do(call, self.symbol, self.square, n, to, width)
 
-    def _lane(self, x, base, first, lanes, lane, i, left, part: _Along) -> str:
-        """One row or column along the depth; zeros for one that is not there."""
-        f = self.f
-        here = f.add(lane, i)
-        exists = self.splat_mask(f.compare("slt", i, left))
-        mask = f(f"and {self.bools} {part.mask}, {exists}")
-        return self.fetch(x, base, part, lanes.scalar(x, here), self._shares(x, first, lanes, here), mask)
-
-    def _transpose(self, rows: list[str]) -> list[str]:
-        """A square of vectors transposed: log₂(lanes) rounds that swap blocks of two vectors."""
-        n, step = self.lanes, 1
-        while step < n:
-            for i in range(n):
-                if not i & step:
-                    low, high = rows[i], rows[i + step]
-                    for at, pick in ((i, lambda k: k if not k & step else n + k - step),
-                                     (i + step, lambda k: k + step if not k & step else n + k)):
-                        order = ", ".join(f"i32 {pick(k)}" for k in range(n))
-                        rows[at] = self.f(f"shufflevector {self.vec} {low}, {self.vec} {high}, <{n} x i32> <{order}>")
-            step *= 2
-        return rows
+    def _lane(self, x, base, first, lanes, lane, part: _Along) -> str:
+        """One row or column along the depth."""
+        return self.fetch(x, base, part, lanes.scalar(x, lane), self._shares(x, first, lanes, lane), part.mask)
 
     # -- the register tile --------------------------------------------------------------------------------------------
-    def _tile_function(self, rows: int) -> Function:
-        """``tile[rows][width] = Σ_k a[k][row] · b[k][column]`` over packed panels."""
+    def _tile_function(self, rows: int, vectors: int) -> Function:
+        """``tile[rows][vectors] = Σ_k a[k]·b[k·step]``: a panel of a, and of b the panel or, in place, columns of rows
+        that are ``step`` apart. ``ahead``: how far on in b the lines lie that are called to the cache."""
         tile, ty, real = self.form.tile, self.vec, self.real
-        f = Function(f"{self.symbol}.tile{rows}", [("i64", "depth"), ("ptr noalias", "a"), ("ptr noalias", "b"),
-                                                   ("ptr noalias", "tile")], attributes=self.attributes + " noinline")
-        f.head = f.head.replace("define ", "define internal ")
+        f = self._inner(f"tile{rows}x{vectors}", [("i64", "depth"), ("ptr noalias", "a"), ("ptr noalias", "b"),
+                                                  ("i64", "step"), ("i64", "ahead"), ("ptr noalias", "tile")])
         fma = f"llvm.fma.v{self.lanes}f{self.form.accumulator.itemsize * 8}"
-        cells = [(i, v) for i in range(rows) for v in range(tile.vectors)]
-        with f.loop(0, "%depth", carry=[(ty, "zeroinitializer")] * len(cells)) as k:
-            a = f.at(real, "%a", f.mul(k.i, tile.height))
-            b = f.at(real, "%b", f.mul(k.i, tile.width))
-            columns = [f.load(ty, f.at(real, b, v * self.lanes), 64) for v in range(tile.vectors)]
+        cells = [(i, v) for i in range(rows) for v in range(vectors)]
+        carry = [("ptr", "%a"), ("ptr", "%b"), *[(ty, "zeroinitializer")] * len(cells)]
+        with f.loop(0, "%depth", carry=carry) as k:
+            a, b = k.state[:2]
+            columns = [f.load(ty, f.at(real, b, v * self.lanes), self.form.accumulator.itemsize) for v in range(vectors)]
+            for line in range(0, vectors * self.lanes * self.form.accumulator.itemsize, 64):
+                prefetch(f, f.at("i8", f.at(real, b, "%ahead"), line), 0, 2)
             for i in range(rows):
                 one = f(f"insertelement {ty} poison, {real} {f.load(real, f.at(real, a, i))}, i32 0")
                 row = f(f"shufflevector {ty} {one}, {ty} poison, {self.ints} zeroinitializer")
-                for v in range(tile.vectors):
-                    n = i * tile.vectors + v
+                for v in range(vectors):
+                    n = 2 + i * vectors + v
                     k.next[n] = f.call(ty, fma, f"{ty} {row}", f"{ty} {columns[v]}", f"{ty} {k.state[n]}")
-        for (i, v), value in zip(cells, k.state, strict=True):
+            k.next[:2] = f.at(real, a, tile.height), f.at(real, b, "%step")
+        for (i, v), value in zip(cells, k.state[2:], strict=True):
             f.store(ty, value, f.at(real, "%tile", i * tile.width + v * self.lanes), 64)
         f.do("ret void")
         return f
+
+    def _inner(self, name: str, parameters: list) -> Function:
+        f = Function(f"{self.symbol}.{name}", parameters, attributes=self.attributes + " noinline")
+        f.head = f.head.replace("define ", "define internal ")
+        return f
+
+    def _transpose_function(self) -> Function:
+        """``to[k·width + i] = from[i·step + k]`` for a square of vectors."""
+        f, n = self._inner("transpose", [("ptr noalias", "from"), ("i64", "step"), ("ptr noalias", "to"),
+                                         ("i64", "width")]), self.lanes
+        item = self.form.accumulator.itemsize
+        rows, at = [], "%from"
+        for _ in range(n):
+            rows.append(f.load(self.vec, at, item))
+            at = f.at(self.real, at, "%step")
+        step, at = 1, "%to"
+        while step < n:
+            for i in range(n):
+                if not i & step:
+                    rows[i], rows[i + step] = self._swap(f, rows[i], rows[i + step], step)
+            step *= 2
+        for row in rows:
+            f.store(self.vec, row, at, item)
+            at = f.at(self.real, at, "%width")
+        f.do("ret void")
+        return f
+
+    def _swap(self, f: Function, low: str, high: str, step: int) -> tuple[str, str]:
+        """Two vectors with the odd blocks (of ``step`` lanes) of the first and the even ones of the second exchanged."""
+        n, out = self.lanes, []
+        for pick in ([k if not k & step else n + k - step for k in range(n)],
+                     [k + step if not k & step else n + k for k in range(n)]):
+            order = ", ".join(f"i32 {k}" for k in pick)
+            out.append(f(f"shufflevector {self.vec} {low}, {self.vec} {high}, <{n} x i32> <{order}>"))
+        return out[0], out[1]
 
     # -- the loops ----------------------------------------------------------------------------------------------------
     def _tasks(self) -> None:
@@ -490,31 +542,106 @@ class Kernel:
             begins = f.compare("eq", block.i, 0)
             ends = f.compare("eq", f.add(block.i, 1), arg["k.blocks"])
             first = [share[f"b{d}"] for d in range(form.b.checks)]
-            self.pack("b", pointers["b"], first, columns, nc, depth, kc, part["b"], form.tile.width)
+            begin = 0
+            if form.in_place:  # all but a last panel that is not full
+                begin = f.mul(f.mul(f.div(nc, form.tile.width), form.tile.width), arg["b.in_place"])
+            if not form.dots:
+                self.pack("b", pointers["b"], first, columns, begin, nc, depth, kc, part["b"], form.tile.width)
             with f.loop(stripe.i, stripe_end, arg["m.chunk"]) as chunk:
                 mc = f.min(f.sub(stripe_end, chunk.i), arg["m.chunk"])
                 rows = _Map(self, "m", chunk.i, mc, part["m"], f.add(arg["m.chunk"], spare))
                 first = [share[f"a{d}"] for d in range(form.a.checks)]
-                self.pack("a", pointers["a"], first, rows, mc, depth, kc, part["a"], form.tile.height)
+                if not form.dots:
+                    self.pack("a", pointers["a"], first, rows, 0, mc, depth, kc, part["a"], form.tile.height)
                 kept = f.mul(f.sub(chunk.i, stripe.i), arg["n.block"])
                 self._tiles(pointers, {**part, "partial": f.at(self.real, part["partial"], kept)}, rows, mc, columns, nc,
-                            kc, begins, ends)
+                            depth, kc, begins, ends)
 
-    def _tiles(self, pointers, part, rows, mc, columns, nc, kc, begins, ends) -> None:
-        f, arg, form = self.f, self.arg, self.form
-        tile = form.tile
+    def _tiles(self, pointers, part, rows, mc, columns, nc, depth, kc, begins, ends) -> None:
+        f, form, tile = self.f, self.form, self.form.tile
         with f.loop(0, nc, tile.width) as j:
-            panel = f.at(self.real, part["b"], f.mul(j.i, arg["k.block"]))
-            alongs = [[self.along(columns, f"c{t}", c.steps, f.add(j.i, v * self.lanes),
-                                  f.sub(f.sub(nc, j.i), v * self.lanes), 0, t * tile.vectors + v)
+            left = f.sub(nc, j.i)
+            panel = self._panel(pointers, part, columns, j.i, left, depth)
+            alongs = [[self.along(columns, f"c{t}", c.steps, f.add(j.i, v * self.lanes), f.sub(left, v * self.lanes),
+                                  0, t * tile.vectors + v)
                        for v in range(tile.vectors)] for t, c in enumerate(form.c)]
             with f.loop(0, mc, tile.height) as i:
                 height = f.min(f.sub(mc, i.i), tile.height)
-                strip = f.at(self.real, part["a"], f.mul(i.i, arg["k.block"]))
-                self._prefetch_rows(pointers["c0"], rows, i.i, height, alongs[0][0])
-                self._multiply(height, kc, strip, panel)
+                if form.dots:
+                    self._dots(pointers, rows, i.i, height, columns, j.i, f.min(left, tile.width), depth, kc)
+                else:
+                    strip = f.at(self.real, part["a"], f.mul(i.i, self.arg["k.block"]))
+                    self._prefetch_rows(pointers["c0"], rows, i.i, height, alongs[0][0])
+                    self._multiply(height, left, kc, strip, panel)
                 with f.loop(0, height) as r:
                     self._store_row(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, alongs, begins, ends)
+
+    def _panel(self, pointers, part, columns, column, left, depth) -> tuple[str, Any, Any]:
+        """Where a panel of b lies, how far apart its rows are, and how far on to prefetch."""
+        f, arg, width = self.f, self.arg, self.form.tile.width
+        packed = f.at(self.real, part["b"], f.mul(column, arg["k.block"]))
+        if not self.form.in_place:
+            return packed, width, 8 * width
+        there = f.at(self.real, pointers["b"], f.add(columns.scalar("b", column), depth.scalar("b", 0)))
+        wanted = f.compare("ne", arg["b.in_place"], 0)
+        full = f(f"and i1 {wanted}, {f.compare('sge', left, width)}")
+        step = f.select(full, "i64", arg["b.k0"] if depth.rank else 0, width)
+        return f.select(full, "ptr", there, packed), step, f.select(full, "i64", width, 8 * width)
+
+    def _multiply(self, height, left, kc, strip, panel) -> None:
+        """Computes a tile with the smallest function that holds it."""
+        f, tile = self.f, self.form.tile
+        operands = f"(i64 {kc}, ptr {strip}, ptr {panel[0]}, i64 {panel[1]}, i64 {panel[2]}, ptr {self.tile})"
+        thin = f.compare("sle", left, self.lanes)
+        with f.when(thin):
+            f.do(f"call void @{self.symbol}.tile{tile.height}x1{operands}")
+        with f.otherwise(thin):
+            for below, rows in zip((0, *tile.rows), tile.rows, strict=False):
+                fits = f(f"and i1 {f.compare('sgt', height, below)}, {f.compare('sle', height, rows)}")
+                with f.when(fits):
+                    f.do(f"call void @{self.symbol}.tile{rows}x{tile.vectors}{operands}")
+
+    def _dots(self, pointers, rows, row, height, columns, column, width, depth, kc) -> None:
+        """A tile by dot products: as many sums at once as a vector has lanes, each in a vector of its own."""
+        f, b, n = self.f, self.b, self.lanes
+        down = 4 if n >= 8 else 2
+        across = n // down
+        part = f"<{across} x {self.real}>"
+
+        def pointer(x: str, lanes: _Map, i) -> str:
+            elem = b.memory(getattr(self.form, x).dtype)
+            return f.at(elem, pointers[x], f.add(lanes.scalar(x, i), depth.scalar(x, 0)))
+
+        def vector(x: str, at: str, k, mask: str | None) -> str:
+            d = getattr(self.form, x).dtype
+            value = b.load(f.at(b.memory(d), at, k), d, n, mask)
+            return b.cast(value, self.form.accumulator).text if d is not self.form.accumulator else value.text
+
+        fma = f"llvm.fma.v{n}f{self.form.accumulator.itemsize * 8}"
+        whole = f.mul(f.div(kc, n), n)
+        with f.loop(0, width, across) as c:  # a row or column past the end repeats the last: nobody stores it
+            right = [pointer("b", columns, f.add(column, f.min(f.add(c.i, q), f.sub(width, 1)))) for q in range(across)]
+            with f.loop(0, height, down) as r:
+                left = [pointer("a", rows, f.add(row, f.min(f.add(r.i, q), f.sub(height, 1)))) for q in range(down)]
+                sums = ["zeroinitializer"] * n
+                for begin, end in ((0, whole), (whole, kc)):
+                    with f.loop(begin, end, n, carry=[(self.vec, x) for x in sums]) as k:
+                        mask = self.below(f.sub(kc, k.i)) if begin else None
+                        ys = [vector("b", at, k.i, mask) for at in right]
+                        xs = [vector("a", at, k.i, mask) for at in left]
+                        k.next = [f.call(self.vec, fma, f"{self.vec} {xs[q // across]}", f"{self.vec} {ys[q % across]}",
+                                         f"{self.vec} {k.state[q]}") for q in range(n)]
+                    sums = k.state
+                step = 1
+                while len(sums) > 1:  # pairs become one vector that holds the partial sums of both
+                    pairs = [self._swap(f, x, y, step) for x, y in zip(sums[::2], sums[1::2], strict=True)]
+                    sums = [f(f"fadd {self.vec} {x}, {y}") for x, y in pairs]
+                    step *= 2
+                for q in range(down):
+                    order = ", ".join(f"i32 {q * across + i}" for i in range(across))
+                    some = f(f"shufflevector {self.vec} {sums[0]}, {self.vec} poison, <{across} x i32> <{order}>")
+                    at = f.add(f.mul(f.add(r.i, q), self.form.tile.width), c.i)
+                    f.store(part, some, f.at(self.real, self.tile, at), self.form.accumulator.itemsize)
 
     def _prefetch_rows(self, base, rows, row, height, along) -> None:
         """Calls the output's lines to the cache while the tile is computed."""
@@ -525,25 +652,7 @@ class Kernel:
         with f.loop(0, height) as r:
             at = f.at(elem, base, f.add(rows.scalar("c0", f.add(row, r.i)), along.where))
             for line in range(0, self.form.tile.width * c.dtype.itemsize, 64):
-                self._prefetch(f.at("i8", at, line), 1)
-
-    def _prefetch(self, address: str, write: int) -> None:
-        self.f.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.f.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 {write}, i32 3, i32 1)")
-
-    def _multiply(self, height, kc, strip, panel) -> None:
-        f, rows = self.f, self.form.tile.rows
-        call = "call void @{}.tile{}(i64 {}, ptr {}, ptr {}, ptr {})"
-        for n, r in enumerate(rows):
-            fits = f.compare("sle", height, r) if n < len(rows) - 1 else None
-            if n:
-                more = f.compare("sgt", height, rows[n - 1])
-                fits = more if fits is None else f(f"and i1 {fits}, {more}")
-            if fits is None:
-                f.do(call, self.symbol, r, kc, strip, panel, self.tile)
-            else:
-                with f.when(fits):
-                    f.do(call, self.symbol, r, kc, strip, panel, self.tile)
+                prefetch(f, f.at("i8", at, line), 1, 3)
 
     def _store_row(self, pointers, part, rows, row, r, column, alongs, begins, ends) -> None:
         """A row of the tile: what earlier blocks of the depth left is added; the last block's sum is the result."""
