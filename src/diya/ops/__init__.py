@@ -20,6 +20,8 @@ from . import norm as norm  # isort: skip
 from . import arithmetic as arithmetic  # isort: skip
 from . import dropout as dropout  # isort: skip
 from . import activation as activation  # isort: skip
+from . import distance as distance  # isort: skip
+from . import loss as loss  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 

@@ -244,8 +244,8 @@ def _logic_operator(name: str, op):
     return operator(name, differentiable=False)(reduce)
 
 
-any = _logic_operator("any", ANY)
-all = _logic_operator("all", ALL)
+any_ = _logic_operator("any", ANY)
+all_ = _logic_operator("all", ALL)
 
 
 def _var_parts(input, dim, correction):

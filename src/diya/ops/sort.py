@@ -168,8 +168,8 @@ def _choose_extreme(name: str, result, whole, pairwise, position):
     return operator(name)(make)
 
 
-max = _choose_extreme("max", Max, amax, maximum, argmax)
-min = _choose_extreme("min", Min, amin, minimum, argmin)
+max_ = _choose_extreme("max", Max, amax, maximum, argmax)
+min_ = _choose_extreme("min", Min, amin, minimum, argmin)
 
 
 @operator()
