@@ -445,7 +445,7 @@ class Kernel:
         tile, ty, real = self.form.tile, self.vec, self.real
         f = self._inner(f"tile{rows}x{vectors}", [("i64", "depth"), ("ptr noalias", "a"), ("ptr noalias", "b"),
                                                   ("i64", "step"), ("i64", "ahead"), ("ptr noalias", "tile")])
-        fma = f"llvm.fma.v{self.lanes}f{self.form.accumulator.itemsize * 8}"
+        fma = f"llvm.fmuladd.v{self.lanes}f{self.form.accumulator.itemsize * 8}"
         cells = [(i, v) for i in range(rows) for v in range(vectors)]
         carry = [("ptr", "%a"), ("ptr", "%b"), *[(ty, "zeroinitializer")] * len(cells)]
         with f.loop(0, "%depth", carry=carry) as k:
@@ -617,7 +617,7 @@ class Kernel:
             value = b.load(f.at(b.memory(d), at, k), d, n, mask)
             return b.cast(value, self.form.accumulator).text if d is not self.form.accumulator else value.text
 
-        fma = f"llvm.fma.v{n}f{self.form.accumulator.itemsize * 8}"
+        fma = f"llvm.fmuladd.v{n}f{self.form.accumulator.itemsize * 8}"
         whole = f.mul(f.div(kc, n), n)
         with f.loop(0, width, across) as c:  # a row or column past the end repeats the last: nobody stores it
             right = [pointer("b", columns, f.add(column, f.min(f.add(c.i, q), f.sub(width, 1)))) for q in range(across)]
