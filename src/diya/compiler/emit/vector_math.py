@@ -288,7 +288,7 @@ def tanh(x):
     """1 - 2e/(1 + e) with e = e**(-2|x|); a polynomial up to 0.55."""
     a = abs(x)
     e = _exp_of_negative(_where(a > 22.0, 22.0, a) * -2)
-    return _where(a < 0.55, _odd(x, x.k.TANH), _copysign(1 - e * 2 / (e + 1), x))
+    return _copysign(_where(a < 0.55, _odd(a, x.k.TANH), 1 - e * 2 / (e + 1)), x)
 
 
 def _half_exp(a):
@@ -302,7 +302,7 @@ def sinh(x):
     """(e**x - e**-x) / 2; a polynomial up to 1."""
     a = abs(x)
     h = _half_exp(a)
-    return _where(a < 1, _odd(x, x.k.SINH), _copysign(h - 0.25 / h, x))
+    return _copysign(_where(a < 1, _odd(a, x.k.SINH), h - 0.25 / h), x)
 
 
 @_function
