@@ -13,7 +13,7 @@ import numpy as np
 from .. import engine
 from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
-from ..dtypes import int64
+from ..dtypes import bfloat16, float16, int64
 from ..graph import Type, primitive, type_of
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, from_node
@@ -21,7 +21,7 @@ from .activation import log_softmax, logsigmoid
 from .compose import number, require_float, widened, with_rule
 from .creation import arange
 from .elementwise import exp, log, log1p, maximum, minimum, where
-from .record import _long_name, operator
+from .record import _long_name, operator, result_type
 from .scan import cumprod
 from .sort import pick_outputs
 
@@ -58,9 +58,10 @@ def _pair(name: str, input, target, warn: bool = True) -> tuple[Tensor, Tensor]:
     return widened(input), widened(target)
 
 
-def _loss_type(input: Tensor, target: Tensor):
-    from .record import result_type
-    return result_type(input, target)
+def _half(*tensors: Tensor):
+    """The half precision that a loss of these tensors is rounded to, None where there is none."""
+    d = result_type(*tensors)
+    return d if d is bfloat16 or d is float16 else None
 
 
 # -- distances ---------------------------------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ def _weighted(loss: Tensor, input: Tensor, weight, reduction: str, dtype, averag
         raise ValueError(f"Weights and input must have the same size: got {list(weight.shape)} and {list(input.shape)}")
     w = widened(weight)
     if reduction == "mean" and average_by_weight:
-        return ((loss * w).sum() / w.sum()).to(dtype)
+        return ((loss * w).sum() / w.sum()).to(dtype or w.dtype)
     return reduced(loss * w, reduction, dtype)
 
 
@@ -82,7 +83,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     """|input − target|."""
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = _pair("l1_loss", input, target)
-    return _weighted((x - y).abs(), input, weight, reduction, _loss_type(input, target), True)
+    return _weighted((x - y).abs(), input, weight, reduction, _half(input, target), True)
 
 
 @operator("nn.functional.mse_loss", method=False, out=False)
@@ -90,7 +91,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     """(input − target)²."""
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = _pair("mse_loss", input, target)
-    return _weighted((x - y).square(), input, weight, reduction, _loss_type(input, target), True)
+    return _weighted((x - y).square(), input, weight, reduction, _half(input, target), True)
 
 
 @operator("nn.functional.smooth_l1_loss", method=False, out=False)
@@ -102,7 +103,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     x, y = _pair("smooth_l1_loss", input, target)
     z = (x - y).abs()
     loss = z if beta == 0 else where(z < beta, z * z * (0.5 / beta), z - 0.5 * beta)
-    return reduced(loss, reduction, _loss_type(input, target))
+    return reduced(loss, reduction, _half(input, target))
 
 
 @operator("nn.functional.huber_loss", method=False, out=False)
@@ -114,7 +115,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     x, y = _pair("huber_loss", input, target)
     z = (x - y).abs()
     loss = where(z < delta, z * z * 0.5, (z - 0.5 * delta) * delta)
-    return _weighted(loss, input, weight, reduction, _loss_type(input, target), False)
+    return _weighted(loss, input, weight, reduction, _half(input, target), False)
 
 
 # -- binary classification -----------------------------------------------------------------------------------------------
@@ -155,18 +156,13 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 @operator("nn.functional.binary_cross_entropy_with_logits", method=False, out=False)
 def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None, reduction="mean",
                                      pos_weight=None):
-    """`binary_cross_entropy` of sigmoid(input), computed without over- or underflow."""
+    """`binary_cross_entropy` of sigmoid(input), computed without over- or underflow. Half precisions round at each step."""
     reduction = reduction_of(reduction, size_average, reduce)
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
-    x, y = _pair("binary_cross_entropy_with_logits", input, target)
-    if pos_weight is None:
-        loss = (1 - y) * x - logsigmoid(x)
-    else:
-        loss = (1 - y) * x - ((widened(pos_weight) - 1) * y + 1) * logsigmoid(x)
-    if weight is not None:
-        loss = loss * widened(weight)
-    return reduced(loss, reduction, _loss_type(input, target))
+    low = logsigmoid(input)
+    loss = (1 - target) * input - (low if pos_weight is None else ((pos_weight - 1) * target + 1) * low)
+    return reduced(loss if weight is None else loss * weight, reduction)
 
 
 @operator("nn.functional.soft_margin_loss", method=False, out=False)
@@ -174,7 +170,7 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     """log(1 + exp(−target · input)), for targets of 1 and −1."""
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = _pair("soft_margin_loss", input, target, warn=False)
-    return reduced(-logsigmoid(x * y), reduction, _loss_type(input, target))
+    return reduced(-logsigmoid(x * y), reduction, _half(input, target))
 
 
 @operator("nn.functional.multilabel_soft_margin_loss", method=False, out=False)
@@ -185,7 +181,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
     loss = -(y * logsigmoid(x) + (1 - y) * logsigmoid(-x))
     if weight is not None:
         loss = loss * widened(weight)
-    return reduced(loss.sum(-1) / input.shape[-1], reduction, _loss_type(input, target))
+    return reduced(loss.sum(-1) / input.shape[-1], reduction, _half(input, target))
 
 
 @operator("nn.functional.hinge_embedding_loss", method=False, out=False)
@@ -229,8 +225,8 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     loss = exp(y) * (y - x) if log_target else _kl(x, y)
     if batch:
         loss = loss.sum()
-        return (loss / input.shape[0] if input.dim() else loss).to(_loss_type(input, target))
-    return reduced(loss, reduction, _loss_type(input, target))
+        return reduced(loss / input.shape[0] if input.dim() else loss, "none", _half(input, target))
+    return reduced(loss, reduction, _half(input, target))
 
 
 @operator("nn.functional.poisson_nll_loss", method=False, out=False)
@@ -243,7 +239,7 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
         safe = where(y > 1, y, number(1, y))
         stirling = safe * log(safe) - safe + 0.5 * log(safe * (2 * math.pi))
         loss = loss + where(y > 1, stirling, number(0, stirling))
-    return reduced(loss, reduction, _loss_type(input, target))
+    return reduced(loss, reduction, _half(input, target))
 
 
 @operator("nn.functional.gaussian_nll_loss", method=False, out=False)
@@ -269,7 +265,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     loss = 0.5 * (log(v) + (x - y).square() / v)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
-    return reduced(loss, reduction, _loss_type(input, target))
+    return reduced(loss, reduction, _half(input, target))
 
 
 # The lower bound keeps the variance in range without taking part in the gradient.
@@ -496,11 +492,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
         raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: "
                            f"{input1.shape}, input2: {input2.shape}, target: {target.shape} ")
     a, b, y = widened(input1), widened(input2), widened(target)
-    return reduced((-y * (a - b) + margin).clamp_min(0), reduction, _loss_type(_like(input1, input2), target))
-
-
-def _like(a: Tensor, b: Tensor) -> Tensor:
-    return a if _loss_type(a, b) is a.dtype else b
+    return reduced((-y * (a - b) + float(margin)).clamp_min(0), reduction, _half(input1, input2, target))
 
 
 @operator("nn.functional.cosine_embedding_loss", method=False, out=False)
@@ -516,7 +508,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     cos = (a * b).sum(-1) / (((a * a).sum(-1) + 1e-12) * ((b * b).sum(-1) + 1e-12)).sqrt()
     zero = number(0, cos)
     loss = where(target == 1, 1 - cos, zero) + where(target == -1, (cos - margin).clamp_min(0), zero)
-    return reduced(loss, reduction, _loss_type(input1, input2) if a is not input1 and input1.dtype.kind == "f" else None)
+    return reduced(loss, reduction, _half(input1, input2))
 
 
 def _float():
@@ -546,10 +538,9 @@ def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, s
     from .distance import pairwise_distance
     reduction = reduction_of(reduction, size_average, reduce)
     _check_triplet(anchor, positive, negative, margin)
-    dtype = _loss_type(_like(anchor, positive), negative)
+    dtype = _half(anchor, positive, negative)
     a, b, c = (widened(x) if x.dtype.kind in "fc" else x for x in (anchor, positive, negative))
-    return _triplet(a, b, c, lambda x, y: pairwise_distance(x, y, p, eps), margin, swap, reduction,
-                    dtype if dtype.kind == "f" else None)
+    return _triplet(a, b, c, lambda x, y: pairwise_distance(x, y, p, eps), margin, swap, reduction, dtype)
 
 
 @operator("nn.functional.triplet_margin_with_distance_loss", method=False, out=False)
