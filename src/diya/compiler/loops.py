@@ -40,10 +40,13 @@ class Op(NamedTuple):
     load       attr (buffer, map)       an element
     gather     attr (buffer, map,       an element at the map plus Σ index·stride; inputs are the indices,
                ((size, stride), ...))   wrapped when negative; outside of the size they are a fault
-    store      attr (buffer, map, how)  how: "set", or "add" to what is there
+    put        attr (buffer, map,       stores its first input where a gather with the other inputs would read
+               where, how)
+    store      attr (buffer, map, how)  how: "set", or "add", "prod", "amax", "amin" with what is there
     index      attr map                 the map's value itself, int64
     const      attr number              the number
     reduce     attr name                inputs (value,), or (value, index) for argmax and argmin
+    philox     none                     inputs (seed, block, index): a uniform float32
     else       attr (primitive, attrs)  an elementwise primitive
     =========  =======================  ==================================================================
     """
@@ -127,7 +130,7 @@ def _check(ok, message: str) -> None:
 
 
 def maps_of(op: Op) -> tuple[Map, ...]:
-    if op.name in ("load", "store", "gather"):
+    if op.name in ("load", "store", "gather", "put"):
         return (op.attr[1],)
     return (op.attr,) if op.name == "index" else ()
 
@@ -151,17 +154,17 @@ def _print(kernel: Kernel, show, dims) -> list[str]:
                     text = f"b{op.attr[0]}{show(op.attr[1])}"
                     if op.name == "store" and op.attr[2] != "set":
                         text += f" {op.attr[2]}"
-                elif op.name == "gather":
+                elif op.name in ("gather", "put"):
                     where = ", ".join(["*" if dims is None else f"<{a} *{b}" for a, b in op.attr[2]])
-                    text = f"b{op.attr[0]}{show(op.attr[1])} at {where}"
+                    text = f"b{op.attr[0]}{show(op.attr[1])} at {where}" + (f" {op.attr[3]}" if op.name == "put" else "")
                 elif op.name == "index":
                     text = show(op.attr)
                 elif op.name in ("const", "reduce"):
                     text = str(op.attr)
                 else:
-                    text = "" if op.attr[1] is None else str(op.attr[1])
+                    text = "" if op.attr is None or op.attr[1] is None else str(op.attr[1])
                 body = " ".join([op.name, op.dtype.name, *([text] if text else []), *args])
-                lines.append(f"    {body}" if op.name == "store" else f"    %{n} = {body}")
+                lines.append(f"    {body}" if op.name in ("store", "put") else f"    %{n} = {body}")
                 n += 1
     return lines
 
@@ -200,7 +203,7 @@ class Template:
             out.append(m.offset)
             out += [s for s, c in zip(m.strides, pattern, strict=True) if c == "*"]
         for op in self.kernel.ops:
-            if op.name == "gather":
+            if op.name in ("gather", "put"):
                 for size, stride in op.attr[2]:
                     out += [size, stride]
         return tuple(out)

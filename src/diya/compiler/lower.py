@@ -13,7 +13,8 @@ from ..dtypes import bool_, int64
 from ..graph import LEAF, PRIMITIVES, SCALAR, Graph, contiguous_strides
 from .contraction import Epilogue, Operand, dense
 from .loops import Kernel, Map, Op, Phase
-from .schedule import Schedule, Step, gathered_map, index_map, kept_strides, operand_map, squeeze, viewed
+from .schedule import (Schedule, Step, broadcast_map, index_map, kept_strides, operand_map, position_map, positions,
+                       squeeze, viewed)
 
 FAULT = -1  # the value that stands for the program's fault record
 
@@ -117,7 +118,7 @@ class _Lowering:
         for s in sorted(step.stores, key=lambda s: self.phase_of(s.source)):
             self.store(s)
         # Stores last: what one overwrites (the plan may give it an operand's buffer) has then been read.
-        order = sorted(range(len(self.ops)), key=lambda i: (self.place[i], self.ops[i].name == "store"))
+        order = sorted(range(len(self.ops)), key=lambda i: (self.place[i], self.ops[i].name in ("store", "put")))
         new = {old: i for i, old in enumerate(order)}
         count = 1 + max((p for p, _ in self.place), default=0)
         parts: list[tuple[list, list]] = [([], []) for _ in range(count)]
@@ -180,6 +181,12 @@ class _Lowering:
         if s.how == "zero":
             source = self.add("const", d, (), 0)
             strides = dense
+        elif s.at >= 0:
+            at, (rest, start), indices = self.positions(s.at, dense, 0)
+            source = self.value(s.source, *broadcast_map(self.graph, s.at, at.shape, s.source, self.dims, dense, 0))
+            self.add("put", d, (source, *indices), (self.buffer(s.target, d), Map(rest, start), at.where, s.how),
+                     bool(step.dims))
+            return
         elif s.strides is not None or s.source not in self.members:
             source = self.value(s.source, dense, 0)
             strides = dense if s.strides is None else self.permuted(s.strides)
@@ -190,7 +197,7 @@ class _Lowering:
             strides = self.permuted(kept_strides(step.shape, step.dims)) if kept else dense
             source = self.member(s.source, strides, 0)
         self.add("store", d, (source,), (self.buffer(s.target, d), Map(strides, s.offset),
-                                         "add" if s.how == "add" else "set"), self.varies(strides))
+                                         "set" if s.how == "zero" else s.how), self.varies(strides))
 
     # -- values -------------------------------------------------------------------------------------------------------
     def value(self, i: int, strides, offset: int) -> int:
@@ -242,16 +249,21 @@ class _Lowering:
             zeros = (0,) * len(self.dims)
             found = self.add("philox", d, (*[self.value(j, zeros, 0) for j in n.inputs], at))
         elif kind == "index":
-            (rest, start), where = gathered_map(self.graph, a, self.dims, strides, offset)
-            at = [self.value(j, *index_map(self.graph, a, j, self.dims, strides, offset)) for j in n.inputs[1:]]
-            self.buffer(FAULT, int64)
-            found = self.add("gather", d, at, (self.buffer(self.alias[n.inputs[0]], d), Map(rest, start), where),
+            at, (rest, start), indices = self.positions(a, strides, offset)
+            found = self.add("gather", d, indices, (self.buffer(self.alias[n.inputs[0]], d), Map(rest, start), at.where),
                              self.varies(rest))
         else:
             inputs = [self.value(j, *operand_map(self.graph, a, j, self.dims, strides, offset)) for j in n.inputs]
             found = self.add(name, d, inputs, (n.op, n.attrs))
         self.memo[key] = found
         return found
+
+    def positions(self, a: int, strides, offset):
+        """For an instruction with indices held in data: its `Positions`, the map of the rest, the ops of the indices."""
+        at = positions(self.graph, a)
+        indices = [self.value(j, *index_map(self.graph, a, at, j, self.dims, strides, offset)) for j in at.indices]
+        self.buffer(FAULT, int64)
+        return at, position_map(at, a, self.dims, strides, offset), indices
 
     def reduced(self, a: int) -> int:
         key = ("reduce", a)

@@ -81,14 +81,16 @@ def vector(kernel: Kernel, target) -> Kernel:
     for op in kernel.ops:
         for m in maps_of(op):
             if op.name != "index":
-                weight = 3 if op.name == "store" else 2
+                weight = 3 if op.name in ("store", "put") else 2
                 for d in range(rank):
                     s = m.strides[d]
                     score[d] += weight if s == 1 else 1 if s == 0 else -weight
     has_reduction = any(op.name == "reduce" for op in kernel.ops)
     # Lanes must not add to one element.
-    barred = {d for op in kernel.ops if op.name == "store" and op.attr[2] == "add" for d in range(rank)
+    barred = {d for op in kernel.ops if op.name == "store" and op.attr[2] != "set" for d in range(rank)
               if op.attr[1].strides[d] == 0}
+    if any(op.name == "put" for op in kernel.ops):
+        barred |= set(range(kernel.kept, rank))
     if len(barred) == rank:
         return kernel
     for d in range(rank):
@@ -218,9 +220,9 @@ def _effects(kernel: Kernel) -> tuple[tuple[int, ...], tuple[tuple[int, int], ..
     maps: dict[int, set] = {}
     writes: dict[int, None] = {}
     for op in kernel.ops:
-        if op.name in ("load", "store", "gather"):
-            maps.setdefault(op.attr[0], set()).add(op.attr[1] if op.name != "gather" else None)
-            if op.name == "store":
+        if op.name in ("load", "store", "gather", "put"):
+            maps.setdefault(op.attr[0], set()).add(op.attr[1] if op.name in ("load", "store") else None)
+            if op.name in ("store", "put"):
                 writes[op.attr[0]] = None
     pairs = []
     if len(kernel.phases) == 1:
@@ -235,7 +237,7 @@ def _effects(kernel: Kernel) -> tuple[tuple[int, ...], tuple[tuple[int, int], ..
 
 def _width(op: Op) -> int:
     """Bytes of an element of an op's value in a register."""
-    if op.dtype.kind == "b" or op.name in ("const", "store"):
+    if op.dtype.kind == "b" or op.name in ("const", "store", "put"):
         return 1
     if op.name == "load" and not any(op.attr[1].strides):
         return 1
@@ -254,7 +256,7 @@ def permute(kernel: Kernel, dims: list[int]) -> Kernel:
 def remap(kernel: Kernel, change) -> Kernel:
     """The kernel with every map changed."""
     def new(op: Op) -> Op:
-        if op.name in ("load", "store", "gather"):
+        if op.name in ("load", "store", "gather", "put"):
             return op._replace(attr=(op.attr[0], change(op.attr[1]), *op.attr[2:]))
         return op._replace(attr=change(op.attr)) if op.name == "index" else op
     return kernel._replace(phases=tuple([Phase(tuple([new(op) for op in p.kept]), tuple([new(op) for op in p.full]))

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .. import views
-from ..graph import LEAF, SCALAR, Graph, contiguous_strides
+from ..graph import LEAF, SCALAR, Graph, broadcast_shapes, contiguous_strides
 from .support import COSTS, HEAVY, native
 
 MAX_BUFFERS = 24     # of one kernel
@@ -40,7 +40,8 @@ class Read(NamedTuple):
 class Store(NamedTuple):
     """Value ``source`` stored into the buffer of ``target``: densely, or at a view's (strides, offset).
 
-    ``how``: "set", "add" (accumulate), "zero" (source is ignored).
+    ``how``: "set", "zero" (source is ignored), or what is done with the element that is there: "add", "prod", "amax",
+    "amin". ``at``: an instruction whose indices, held in data, say where (see `Positions`), or -1.
     """
 
     target: int
@@ -48,6 +49,7 @@ class Store(NamedTuple):
     strides: tuple[int, ...] | None = None
     offset: int = 0
     how: str = "set"
+    at: int = -1
 
 
 class Step(NamedTuple):
@@ -144,41 +146,60 @@ def operand_map(graph: Graph, i: int, j: int, shape, strides, offset):
     return found
 
 
-def gathered_map(graph: Graph, i: int, shape, strides, offset):
-    """For ``gather`` and ``index``: the map of what of the data operand's position does not come from data, and the
-    (size, stride) of each index."""
+class Positions(NamedTuple):
+    """How ``gather``, ``index``, ``scatter`` and ``index_put`` find an element of their data: for an index of ``shape``,
+    the data's element at ``Σ i·spread + Σ index·stride``. ``where``: (size, stride) for each of ``indices``, an operand
+    that is read at ``index_spread``."""
+
+    shape: tuple[int, ...]
+    spread: tuple[int, ...]
+    where: tuple[tuple[int, int], ...]
+    indices: tuple[int, ...]
+    walked: tuple[int, ...]     # dimensions of shape along which the indices vary
+
+
+def positions(graph: Graph, i: int) -> Positions:
     n = graph.code[i]
     x = graph.code[n.inputs[0]].type
-    out = n.type
-    if n.op.name == "gather":
-        dim = n.attrs
+    if n.op.name in ("gather", "scatter"):
+        dim = n.attrs if n.op.name == "gather" else n.attrs[0]
+        shape = graph.code[n.inputs[1]].type.shape
+        if not x.shape:
+            return Positions(shape, (0,) * len(shape), ((1, 0),), n.inputs[1:2], (dim,) if shape else ())
         spread = tuple([0 if d == dim else st for d, st in enumerate(x.strides)])
-        where = ((x.shape[dim], x.strides[dim]),)
-    else:
-        k = len(n.inputs) - 1
-        rest = len(x.shape) - k
-        lead = len(out.shape) - rest
-        spread = (0,) * lead + tuple(x.strides[k:])
-        where = tuple(zip(x.shape[:k], x.strides[:k], strict=True))
-    found = views.compose(out.shape, spread, 0, shape, strides, offset)
-    if found is None:
-        raise Uncomposable(i)
-    return found, where
+        return Positions(shape, spread, ((x.shape[dim], x.strides[dim]),), n.inputs[1:2], (dim,))
+    indices = n.inputs[1:] if n.op.name == "index" else n.inputs[2:]
+    k = len(indices)
+    head = broadcast_shapes(*[graph.code[j].type.shape for j in indices])
+    return Positions(head + tuple(x.shape[k:]), (0,) * len(head) + tuple(x.strides[k:]),
+                     tuple(zip(x.shape[:k], x.strides[:k], strict=True)), indices, tuple(range(len(head))))
 
 
-def index_map(graph: Graph, i: int, j: int, shape, strides, offset):
-    """The map through which index operand ``j`` of ``gather`` or ``index`` is read."""
-    n, x = graph.code[i], graph.code[j].type
-    out = n.type
-    if x.shape == out.shape:
-        return strides, offset
-    rest = len(graph.code[n.inputs[0]].type.shape) - (len(n.inputs) - 1) if n.op.name == "index" else 0
-    lead = len(out.shape) - rest - len(x.shape)
-    spread = (0,) * lead + tuple([0 if s == 1 else st for s, st in zip(x.shape, x.strides, strict=True)]) + (0,) * rest
-    found = views.compose(out.shape, spread, 0, shape, strides, offset)
+def position_map(at: Positions, i: int, shape, strides, offset):
+    """What of an element's position does not come from data, as a map over a domain."""
+    found = views.compose(at.shape, at.spread, 0, shape, strides, offset)
     if found is None:
         raise Uncomposable(i)
     return found
+
+
+def broadcast_map(graph: Graph, i: int, whole, j: int, shape, strides, offset, rest: int = 0):
+    """The map through which ``j``, broadcast to ``whole`` without its last ``rest`` dimensions, is read."""
+    x = graph.code[j].type
+    if x.shape == whole:
+        return strides, offset
+    lead = len(whole) - rest - len(x.shape)
+    spread = (0,) * lead + tuple([0 if s == 1 else st for s, st in zip(x.shape, x.strides, strict=True)]) + (0,) * rest
+    found = views.compose(whole, spread, 0, shape, strides, offset)
+    if found is None:
+        raise Uncomposable(i)
+    return found
+
+
+def index_map(graph: Graph, i: int, at: Positions, j: int, shape, strides, offset):
+    """The map through which an index operand is read."""
+    rest = len(at.shape) - len(at.walked) if graph.code[i].op.name in ("index", "index_put") else 0
+    return broadcast_map(graph, i, at.shape, j, shape, strides, offset, rest)
 
 
 def viewed(graph: Graph, alias, roots, j: int):
@@ -196,6 +217,14 @@ def viewed(graph: Graph, alias, roots, j: int):
         strides, offset = found
         a = alias[n.inputs[0]]
     return a, strides, offset
+
+
+PUTS = ("index_put", "scatter")
+
+
+def value_of_put(n) -> int:
+    """What an ``index_put`` or ``scatter`` writes."""
+    return n.inputs[1] if n.op.name == "index_put" else n.inputs[2]
 
 
 class _Group:
@@ -245,6 +274,11 @@ class _Scheduler:
                 if offset == 0 and n.type.numel == self.code[n.inputs[0]].type.numel and \
                         views.is_contiguous(shape, strides):
                     alias[i] = alias[n.inputs[0]]
+            elif n.op.kind == "write":
+                shape, strides, offset = n.attrs
+                if offset == 0 and n.type.numel == self.code[n.inputs[1]].type.numel and n.type.numel and \
+                        views.is_contiguous(shape, strides):
+                    alias[i] = alias[n.inputs[1]]       # nothing of what was there remains
             elif n.op.kind == "reduce" and n.type.numel == self.code[n.inputs[0]].type.numel and \
                     n.op.name in ("sum", "prod", "amax", "amin") and n.type.numel:
                 alias[i] = alias[n.inputs[0]]
@@ -292,11 +326,12 @@ class _Scheduler:
                 for j in n.inputs:
                     self.store(alias[j])
                 continue
-            if kind in ("write", "contract", "fold", "reduce"):
+            put = name in PUTS
+            if put or kind in ("write", "contract", "fold", "reduce"):
                 roots.add(i)
                 if kind != "reduce":
                     needed.add(i)
-                if kind == "write":
+                if kind == "write" or put:
                     self.store(alias[n.inputs[0]])
                 if kind == "contract":
                     for j in n.inputs:
@@ -365,6 +400,14 @@ class _Scheduler:
             return (), [Read(viewed(self.graph, self.alias, self.roots, j)[0], None) for j in dict.fromkeys(n.inputs)], 0
         if self.opaque(i):
             return (), [Read(self.alias[j], None) for j in dict.fromkeys(n.inputs)], 0
+        if n.op.name in PUTS:
+            at = positions(self.graph, i)
+            domain = squeeze(at.shape)
+            reads, seen, dense = {}, set(), contiguous_strides(squeeze(at.shape))
+            self.trace_indices(i, at, domain, dense, 0, reads, seen)
+            v = value_of_put(n)
+            self.trace(v, domain, *broadcast_map(self.graph, i, at.shape, v, domain, dense, 0), reads, seen)
+            return domain, list(reads), len(seen)
         start = {"reduce": n.inputs[:1], "write": n.inputs[1:], "fold": n.inputs}.get(kind)
         start = start[0] if start else None
         domain = squeeze(n.type.shape if start is None else self.code[start].type.shape)
@@ -392,10 +435,10 @@ class _Scheduler:
         n = self.code[i]
         kind = n.op.kind
         if kind == "index":
-            gathered_map(self.graph, i, domain, strides, offset)
+            at = positions(self.graph, i)
+            position_map(at, i, domain, strides, offset)
             reads[Read(self.alias[n.inputs[0]], None)] = None
-            for j in n.inputs[1:]:
-                self.trace(j, domain, *index_map(self.graph, i, j, domain, strides, offset), reads, seen)
+            self.trace_indices(i, at, domain, strides, offset, reads, seen)
         elif n.op.name == "bitcast" and kind == "view":
             reads[Read(self.alias[n.inputs[0]], None)] = None
         elif kind == "source":
@@ -404,6 +447,10 @@ class _Scheduler:
         else:
             for j in n.inputs:
                 self.trace(j, domain, *operand_map(self.graph, i, j, domain, strides, offset), reads, seen)
+
+    def trace_indices(self, i, at: Positions, domain, strides, offset, reads, seen) -> None:
+        for j in at.indices:
+            self.trace(j, domain, *index_map(self.graph, i, at, j, domain, strides, offset), reads, seen)
 
     # -- group --------------------------------------------------------------------------------------------------------
     def add(self, i: int, traced: tuple) -> None:
@@ -419,23 +466,43 @@ class _Scheduler:
             self.new(_Group("contract", [i], reads, stores=[Store(i, i)]))
         elif kind == "write":
             self.add_write(i, domain, reads, ops)
+        elif n.op.name in PUTS:
+            self.add_put(i, domain, reads, ops)
         elif kind == "fold":
             self.add_fold(i, domain, reads, ops)
         else:
             self.add_loops(i, domain, reads, ops)
 
+    def add_copy(self, i) -> int:
+        """The copy of what a write replaces, which begins it."""
+        base = self.alias[self.code[i].inputs[0]]
+        numel = self.code[base].type.numel
+        whole = (numel,) if numel > 1 else ()
+        return self.new(_Group("loops", [i], [Read(base, (1,) * len(whole))], whole, stores=[Store(i, base)], base=base))
+
     def add_write(self, i, domain, reads, ops) -> None:
         n = self.code[i]
-        base = self.alias[n.inputs[0]]
         shape, strides, offset = n.attrs
-        size = squeeze(self.code[base].type.shape)
-        whole = (self.code[base].type.numel,) if size else ()
-        copy = self.new(_Group("loops", [i], [Read(base, (1,) * len(whole))], whole,
-                               stores=[Store(i, base)], base=base))
-        if not domain and 0 in shape:
+        copy = self.add_copy(i)
+        if 0 in shape:
             return
         where = tuple([st for s, st in zip(shape, strides, strict=True) if s != 1])
         g = self.new(_Group("loops", [i], reads, domain, stores=[Store(i, n.inputs[1], where, offset)], ops=ops))
+        self.before[g] |= self.before[copy] | 1 << copy
+
+    def add_put(self, i, domain, reads, ops) -> None:
+        """Writes at positions held in data. Positions may repeat, so the dimensions along which they vary are walked in
+        order, as reduced ones are."""
+        n = self.code[i]
+        at = positions(self.graph, i)
+        copy = self.add_copy(i)
+        if 0 in at.shape:
+            return
+        squeezed = [d for d, s in enumerate(at.shape) if s != 1]
+        walked = tuple([k for k, d in enumerate(squeezed) if d in at.walked])
+        how = n.attrs[1] if n.op.name == "scatter" else "add" if n.attrs else "set"
+        g = self.new(_Group("loops", [i], reads, domain, walked, ops=ops,
+                            stores=[Store(i, value_of_put(n), None, 0, "add" if how == "sum" else how, i)]))
         self.before[g] |= self.before[copy] | 1 << copy
 
     def add_fold(self, i, domain, reads, ops) -> None:

@@ -20,7 +20,6 @@ _ANY = frozenset("neg abs sign floor ceil trunc round add sub mul maximum minimu
                  "shift_right signbit".split())
 _FLOAT = frozenset("div sqrt rsqrt reciprocal copysign nextafter".split()) | _MATHS
 _REDUCE = frozenset("sum prod amax amin any all argmax argmin".split())
-_INDEX = frozenset(("gather", "index"))
 
 
 def native(graph: Graph, i: int) -> bool:
@@ -40,9 +39,13 @@ def native(graph: Graph, i: int) -> bool:
     if kind == "reduce":
         return op.name in _REDUCE
     if kind == "index":
-        return op.name in _INDEX
+        if op.name == "scatter":
+            x, index, v = (graph.code[j].type for j in n.inputs)
+            if v.shape != index.shape and v.numel != 1 or x.shape and len(x.shape) != len(index.shape):
+                return False
+        return op.name in ("gather", "index", "scatter", "index_put")
     if kind == "source":
-        return op.name in ("iota", "empty")
+        return op.name in ("iota", "empty", "philox")
     if kind == "contract":
         return n.type.dtype.kind == "f"
     return kind in ("view", "write", "fold")

@@ -67,7 +67,7 @@ class _Emitter:
             self.strides.append(row)
         self.gathers: dict[int, list[tuple[str, str]]] = {}
         for i, op in enumerate(self.ops):
-            if op.name == "gather":
+            if op.name in ("gather", "put"):
                 self.gathers[i] = []
                 for _ in op.attr[2]:
                     self.gathers[i].append((self.argument(at), self.argument(at + 1)))
@@ -113,7 +113,7 @@ class _Emitter:
                         level = max([level, *[self.level_of[d] for d, c in enumerate(pattern) if c != "0"]])
                     if op.name == "reduce":
                         level = self.kept_level
-                    elif op.name == "store":
+                    elif op.name in ("store", "put"):
                         level = self.level_of[-1] if full else self.kept_level
                     levels.append(level)
                     n += 1
@@ -399,6 +399,8 @@ class _Emitter:
             self.values[i] = self.flat(self.t.map(op.attr), level)
         elif op.name == "store":
             self.store(op, level, inputs[0])
+        elif op.name == "put":
+            self.put(i, op, level, inputs)
         elif op.name == "philox":
             self.values[i] = b.philox(*inputs)
         else:
@@ -433,21 +435,21 @@ class _Emitter:
             return self.b.load(at, op.dtype, self.k.lanes, self.mask)
         return self.b.gather(at, self.ids(stride), op.dtype, self.mask)
 
-    def gather(self, i: int, op: Op, level: int, inputs: list[Value]) -> Value:
-        """An element at positions held in data: negative ones wrap; one out of range sets the fault and reads 0."""
+    def positions(self, i: int, op: Op, level: int, indices: list[Value]) -> tuple[str, Value | None]:
+        """The address and, where lanes do not lie side by side, the offsets of lanes that an op reads or writes at
+        indices held in data. A negative index wraps; one out of range sets the fault and counts as 0."""
         b, f = self.b, self.f
-        lanes = max(v.lanes for v in inputs)
         stride = self.along(self.t.map(op.attr[1]))
-        if not (stride == 0):
-            lanes = self.k.lanes
-        offsets = self.b.const(0, int64) if stride == 0 else self.ids(stride)
-        bad = None
-        for x, (size, step) in zip(inputs, self.gathers[i], strict=True):
+        base, offsets, bad = "0", None, None
+        for x, (size, step) in zip(indices, self.gathers[i], strict=True):
             n, zero = Value(size, int64), b.const(0, int64)
             wrapped = b.where(b.lt(x, zero), b.add(x, n), x)
             outside = b.or_(b.lt(wrapped, zero), b.ge(wrapped, n))
-            wrapped = b.where(outside, zero, wrapped)
-            offsets = b.add(offsets, b.mul(wrapped, Value(step, int64)))
+            scaled = b.mul(b.where(outside, zero, wrapped), Value(step, int64))
+            if scaled.lanes == 1:
+                base = f.add(base, scaled.text) if base != "0" else scaled.text
+            else:
+                offsets = scaled if offsets is None else b.add(offsets, scaled)
             bad = outside if bad is None else b.or_(bad, outside)
         if self.mask is not None and bad.lanes > 1:
             bad = b.and_(bad, Value(self.mask, bool_, bad.lanes))
@@ -455,24 +457,41 @@ class _Emitter:
                                                          f"<{bad.lanes} x i1> {bad.text}")
         with f.when(any_bad):
             f.store("i64", 1, self.pointers[self.k.fault], 8)
-        return b.gather(self.pointer(op, level), b.splat(offsets, lanes), op.dtype, self.mask if lanes > 1 else None)
+        if offsets is not None and stride != 0:
+            offsets = b.add(offsets, self.ids(stride))
+        elif stride not in (0, 1):
+            offsets = self.ids(stride)
+        at = f.at(MEMORY[self.k.buffers[op.attr[0]]], self.pointer(op, level), base)
+        return at, offsets
+
+    def gather(self, i: int, op: Op, level: int, indices: list[Value]) -> Value:
+        at, offsets = self.positions(i, op, level, indices)
+        if offsets is not None:
+            return self.b.gather(at, offsets, op.dtype, self.mask)
+        contiguous = self.along(self.t.map(op.attr[1])) == 1
+        return self.b.load(at, op.dtype, self.k.lanes if contiguous else 1, self.mask if contiguous else None)
+
+    def put(self, i: int, op: Op, level: int, inputs: list[Value]) -> None:
+        at, offsets = self.positions(i, op, level, inputs[1:])
+        contiguous = self.along(self.t.map(op.attr[1])) == 1
+        self.update(inputs[0], at, self.k.lanes if contiguous else 1, offsets, op.dtype, op.attr[3])
 
     def store(self, op: Op, level: int, value: Value) -> None:
-        b, lanes = self.b, self.k.lanes
         stride = self.along(self.t.map(op.attr[1]))
-        at = self.pointer(op, level)
-        if stride == 0:
-            lanes = 1
-        if lanes > 1 and stride != 1:
-            offsets = self.ids(stride)
-            if op.attr[2] == "add":
-                value = b.accumulate(b.gather(at, offsets, op.dtype, self.mask), value)
-            b.scatter(value, at, offsets, self.mask)
-            return
-        mask = self.mask if lanes > 1 else None
-        if op.attr[2] == "add":
-            value = b.accumulate(b.load(at, op.dtype, lanes, mask), value)
-        b.store(value, at, lanes, mask)
+        self.update(value, self.pointer(op, level), 1 if stride == 0 else self.k.lanes,
+                    None if stride in (0, 1) else self.ids(stride), op.dtype, op.attr[2])
+
+    def update(self, value: Value, at: str, lanes: int, offsets: Value | None, d, how: str) -> None:
+        """Stores a value, alone or combined with what is there."""
+        b = self.b
+        mask = self.mask if lanes > 1 or offsets is not None else None
+        if how != "set":
+            old = b.load(at, d, lanes, mask) if offsets is None else b.gather(at, offsets, d, mask)
+            value = b.accumulate(old, value, how)
+        if offsets is None:
+            b.store(value, at, lanes, mask)
+        else:
+            b.scatter(value, at, offsets, mask)
 
 
 def identity(name: str, d) -> Value:

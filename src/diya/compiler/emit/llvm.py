@@ -578,12 +578,35 @@ class Builder:
         self.f.do(f"call void @{name}({ty} {raw}, <{lanes} x ptr> align {d.itemsize} {at}, <{lanes} x i1> "
                   f"{mask or 'splat (i1 true)'})")
 
-    def accumulate(self, a: Value, b: Value) -> Value:
-        """A sum in memory's precision."""
+    def accumulate(self, a: Value, b: Value, how: str = "add") -> Value:
+        """An element of memory combined with a new one, in memory's precision."""
+        rule = {"add": self.add, "prod": self.mul, "amax": self.maximum, "amin": self.minimum}[how]
         if a.dtype in HALVES:
-            wide = self.add(Value(a.text, float32, a.lanes), Value(b.text, float32, b.lanes, b.constant))
+            wide = rule(Value(a.text, float32, a.lanes), Value(b.text, float32, b.lanes, b.constant))
             return self.round_half(wide, a.dtype)
-        return self.add(a, b)
+        return rule(a, b)
+
+    def philox(self, seed: Value, offset: Value, index: Value) -> Value:
+        """Uniform float32 in [0, 1): word ``index`` of the stream of a seed, from a block on (see `diya.philox`)."""
+        def word(n):
+            return self.const(n, int64)
+        low, half = word(0xFFFFFFFF), word(32)
+        block = self.add(offset, self.shr(index, word(2)))
+        c0, c1 = self.and_(block, low), self.shr(block, half)
+        c2 = c3 = word(0)
+        k0, k1 = self.and_(seed, low), self.shr(seed, half)
+        for _ in range(10):
+            first, second = self.mul(c0, word(0xD2511F53)), self.mul(c2, word(0xCD9E8D57))
+            c0 = self.xor(self.xor(self.shr(second, half), c1), k0)
+            c2 = self.xor(self.xor(self.shr(first, half), c3), k1)
+            c1, c3 = self.and_(second, low), self.and_(first, low)
+            k0 = self.and_(self.add(k0, word(0x9E3779B9)), low)
+            k1 = self.and_(self.add(k1, word(0xBB67AE85)), low)
+        at = self.and_(index, word(3))
+        high = self.where(self.eq(at, word(2)), c2, c3)
+        bits = self.where(self.eq(at, word(0)), c0, self.where(self.eq(at, word(1)), c1, high))
+        whole = self.cast(self.shr(bits, word(8)), int32)
+        return self.mul(self.cast(whole, float32), self.const(2.0**-24, float32))
 
     # -- primitives ---------------------------------------------------------------------------------------------------
     def apply(self, op, attrs, values: list[Value]) -> Value:
