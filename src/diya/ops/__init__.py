@@ -22,6 +22,7 @@ from . import dropout as dropout  # isort: skip
 from . import activation as activation  # isort: skip
 from . import distance as distance  # isort: skip
 from . import loss as loss  # isort: skip
+from . import convolution as convolution  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 
