@@ -6,6 +6,8 @@ LLVM context of its own, so calls from several threads run in parallel.
 
 from __future__ import annotations
 
+import os
+import threading
 from contextlib import contextmanager
 
 from .features import Target
@@ -13,6 +15,42 @@ from .features import Target
 # The emitter writes vectors and tiles itself, so LLVM's own vectorisers and unroller cost time and find little.
 OPTIMISE = 2
 CODEGEN = 2
+
+
+class _Gate:
+    """Counts the compiles that run, so that a fork can wait until there is none: a child that inherits LLVM's locks
+    from a thread in the middle of one would never get them."""
+
+    def __init__(self):
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._changed, self._running, self._open_ = threading.Condition(), 0, True
+
+    def __enter__(self):
+        with self._changed:
+            self._changed.wait_for(lambda: self._open_)
+            self._running += 1
+
+    def __exit__(self, *_):
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
+
+    def _close(self) -> None:
+        with self._changed:
+            self._open_ = False
+            self._changed.wait_for(lambda: self._running == 0)
+
+    def _open(self) -> None:
+        with self._changed:
+            self._open_ = True
+            self._changed.notify_all()
+
+
+_gate = _Gate()
 
 
 class CompileError(RuntimeError):
@@ -48,6 +86,12 @@ def verify(text: str, target: Target) -> None:
 
 @contextmanager
 def _module(text: str, target: Target):
+    """The verified module of a text, in a context of its own, and a machine to compile it for."""
+    with _gate:
+        yield from _parsed(text, target)
+
+
+def _parsed(text: str, target: Target):
     import llvmlite.binding as llvm
 
     _initialise(target.arch)

@@ -7,6 +7,7 @@ interpreter lock).
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -142,6 +143,17 @@ def forget() -> None:
         _recent.clear()
         _all.clear()
         _recent_bytes = 0
+
+
+def _after_fork() -> None:
+    """In a forked child: no other thread is compiling or holds the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _pending.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _keep(key: str, code: Code) -> None:
