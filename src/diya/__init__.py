@@ -50,6 +50,7 @@ from .ops.creation import as_tensor as as_tensor
 from .ops.creation import asarray as asarray
 from .ops.creation import from_dlpack as from_dlpack
 from .ops.creation import frombuffer as frombuffer
+from .engine import OutOfMemoryError as OutOfMemoryError
 from .tensor import Tensor as Tensor
 from .tensor import from_numpy as from_numpy
 
@@ -72,7 +73,8 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "multiprocessing": "multiprocessing", "hub": "hub", "library": "library"}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
-         "set_rng_state": "random", "set_printoptions": "printing"}
+         "set_rng_state": "random", "set_printoptions": "printing", "explain": "explain"}
+_FROM |= dict.fromkeys(("get_num_threads", "set_num_threads"), "runtime.cpu.threads")
 
 
 def __getattr__(name: str):

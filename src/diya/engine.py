@@ -15,7 +15,7 @@ import threading
 from collections import OrderedDict
 from sys import getrefcount
 
-from . import interpret
+from . import background, interpret
 from .counters import counters
 from .dtypes import dtype as DType
 from .graph import LEAF, PRIMITIVES, SCALAR, Graph, Instruction, Node, Primitive, Signature, Type, type_of
@@ -24,7 +24,7 @@ from .runtime.buffer import Buffer
 MAX_PENDING = 8192             # nodes; a loop that observes nothing is flushed here
 MAX_PENDING_BYTES = 256 << 20  # bytes of data made since the last flush, which pending nodes may hold
 MAX_SIGNATURES = 1 << 17
-MAX_PROGRAMS = 1024
+MAX_PROGRAM_NODES = 50_000      # of all programs in the cache together: some 100 MB
 
 # What getrefcount says of an object that only a list (or attribute) holds, and of a loop's variable over such a list.
 _box = [object()]
@@ -48,11 +48,36 @@ def signature(op: Primitive, attrs, inputs) -> Signature:
     key = (op, attrs, *[n.type for n in inputs])
     found = _signatures.get(key)
     if found is None:
-        found = Signature(op, attrs, op.infer(attrs, *[n.type for n in inputs]))
+        type = op.infer(attrs, *[n.type for n in inputs])
+        if op is not VIEW:
+            check_size(type)
+        found = Signature(op, attrs, type)
         if len(_signatures) >= MAX_SIGNATURES:
             _signatures.clear()
         _signatures[key] = found
     return found
+
+
+class OutOfMemoryError(RuntimeError, MemoryError):
+    """A tensor larger than this machine's memory is asked for."""
+
+
+_memory: int | None = None
+
+
+def check_size(type) -> None:
+    """Raises OutOfMemoryError for a value that this machine cannot hold, at the line that asks for it."""
+    global _memory
+    for t in type if isinstance(type, tuple) else (type,):
+        if t.nbytes > 1 << 30:
+            if _memory is None:
+                try:
+                    _memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+                except (AttributeError, ValueError, OSError):
+                    _memory = 1 << 46
+            if t.nbytes > _memory:
+                raise OutOfMemoryError(f"can't allocate memory: you tried to allocate {t.nbytes:,} bytes for a tensor of size "
+                                       f"{list(t.shape)} and dtype {t.dtype.name}; this machine has {_memory:,}")
 
 
 def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
@@ -81,7 +106,8 @@ def record(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
 # operation that reads it then runs at once.
 volatile = False
 
-debug_lines = bool(int(os.environ.get("DIYA_DEBUG", "0") or 0))
+debug = int(os.environ.get("DIYA_DEBUG", "0") or 0)  # 1..7: how many stages of each program are printed
+debug_lines = debug > 0                              # keep the user's line with every node
 
 
 def user_line() -> tuple[str, int, str] | None:
@@ -129,6 +155,9 @@ def observe(node: Node) -> Buffer:
     return Buffer.of(interpret.scalar_array(value, node.type))
 
 
+listeners: list = []  # each is called with the graph of every program that runs
+
+
 class Program:
     """What is known of one key: its graph, how often it was met, and its compiled form once there is one."""
 
@@ -139,14 +168,15 @@ class Program:
 
 
 _programs: OrderedDict[tuple, Program] = OrderedDict()
+_programs_size = 0
 
 
 def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
     """Runs all pending work that somebody still needs, as one program.
 
     ``wanted`` is a node whose value must be there afterwards (a pending view would otherwise stay one). Raises the
-    first exception of a node that failed; values that do not depend on it are computed all the same. A
-    KeyboardInterrupt or MemoryError leaves everything pending, so the process stays usable.
+    first exception of a node that failed (for want of memory, too); values that do not depend on it are computed all
+    the same. A KeyboardInterrupt leaves everything pending, so the process stays usable.
     """
     global _made_bytes
     with _lock:
@@ -163,7 +193,7 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
         counters.nodes_recorded += count
         try:
             _run(nodes, count, wanted, keep_views)
-        except (KeyboardInterrupt, MemoryError):
+        except BaseException:
             _pending[:0] = [n for n in nodes if n.value is None]
             raise
 
@@ -172,7 +202,7 @@ _failed = False  # whether any node ever failed: only then need a flush look for
 
 
 def _run(nodes: list[Node], count: int, wanted: Node | None, keep_views: bool) -> None:
-    global _failed
+    global _failed, _programs_size
     # 1. Who is needed: what is held from outside (a reference count above that of the graph itself) and what that reads.
     for i in range(count):
         nodes[i].index = i
@@ -252,14 +282,15 @@ def _run(nodes: list[Node], count: int, wanted: Node | None, keep_views: bool) -
         program = Program(_freeze(live, position, outputs, donated, at))
         counters.programs_met += 1
         _programs[full_key] = program
-        if len(_programs) > MAX_PROGRAMS:
-            _programs.popitem(last=False)
+        _programs_size += len(program.graph.code)
+        while _programs_size > MAX_PROGRAM_NODES and len(_programs) > 1:
+            _programs_size -= len(_programs.popitem(last=False)[1].graph.code)
     else:
         counters.cache_hits += 1
         _programs.move_to_end(full_key)
     # 5. Run it.
     arguments = [x.value for x in leaves]
-    results = run_program(program, arguments)
+    results = run_program(program, arguments, wanted is not None)
     counters.flushes += 1
     counters.nodes_run += len(live)
     # 6. Hand the values out, and let go of the graph.
@@ -355,20 +386,46 @@ def compiler():
     return _compiler or None
 
 
-def run_program(program: Program, arguments: list) -> list:
+def run_program(program: Program, arguments: list, observed: bool) -> list:
     """Runs a program on the tier that its history says (never the clock). Outputs are Buffers, or an exception."""
     program.met += 1
+    for listener in listeners:
+        listener(program.graph)
     tier = Tier.pinned
     if tier is None:
         tier = 0 if program.met == 1 or not worth_compiling(program.graph) else 1
-    if tier == 1 and compiler() is not None:
-        if program.compiled is None:
-            program.compiled = compiler()(program.graph)
-            counters.programs_compiled += 1
+        if program.met == 1 and not observed and worth_compiling(program.graph) and compiler() is not None:
+            # A step of a loop: it will come again, and its code is made meanwhile.
+            program.job = background.submit(lambda: _compile(program))
+    if tier == 1 and program.compiled is None and compiler() is not None:
+        job, program.job = program.job, None
+        try:
+            program.compiled = job.result() if job is not None else _compile(program)
+        except Exception as error:
+            import warnings
+            program.compiled = False
+            warnings.warn(f"diya's compiler failed on a program of {len(program.graph.code)} nodes, which runs interpreted "
+                          f"(slowly) from now on; please report this: {type(error).__name__}: {error}", RuntimeWarning,
+                          stacklevel=2)
+    if tier == 1 and program.compiled:
         counters.programs_run_compiled += 1
-        return program.compiled.run(arguments)
+        try:
+            return program.compiled.run(arguments)
+        except MemoryError:
+            pass  # arguments are whole: the interpreter finds what is too large, and computes the rest
     counters.programs_interpreted += 1
     return interpret.run(program.graph, arguments)
+
+
+def _compile(program: Program):
+    compile_graph = compiler()
+    assert compile_graph is not None
+    compiled = compile_graph(program.graph)
+    counters.programs_compiled += 1
+    if debug:
+        from .explain import show
+        show(program, compiled, debug)
+    return compiled
 
 
 def worth_compiling(graph: Graph) -> bool:

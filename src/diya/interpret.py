@@ -100,8 +100,6 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
                 if failed is None:
                     try:
                         values[i] = _apply(n.op, n.attrs, [code[j].type for j in n.inputs], n.type, arrays, overwrite)
-                    except (MemoryError, KeyboardInterrupt):
-                        raise
                     except Exception as error:
                         values[i] = failed = error
                         error.__dict__.setdefault("diya_where", n.where)

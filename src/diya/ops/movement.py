@@ -765,6 +765,7 @@ def full_like_node(input: Tensor, value) -> Tensor:
 def constant(shape: tuple[int, ...], value, dtype: DType):
     """A node of one value everywhere."""
     node = engine.scalar(value, dtype)
+    engine.check_size(type_of(shape, dtype))
     return engine.append(VIEW, (node,), (tuple(shape), (0,) * len(shape), 0))
 
 
