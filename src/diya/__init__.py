@@ -57,7 +57,11 @@ from .tensor import from_numpy as from_numpy
 bool = _dtypes.bool_
 globals().update(_ALIASES)
 _ops.publish(globals())
+from . import _public as _public_module  # noqa: E402
 from .ops.creation import tensor as tensor  # noqa: E402
+
+globals().update({_k: _v for _k, _v in vars(_public_module).items() if not _k.startswith("_")
+                  and getattr(_v, "__module__", "").startswith(("diya", "torch"))})
 
 import math as _math  # noqa: E402
 
@@ -92,27 +96,3 @@ def __getattr__(name: str):
         globals()[name] = value
         return value
     raise AttributeError(f"module 'diya' has no attribute {name!r}: this part of torch is not implemented")
-
-
-def is_tensor(obj) -> bool:
-    return isinstance(obj, Tensor)
-
-
-def is_floating_point(input) -> bool:
-    return input.dtype.is_floating_point
-
-
-def is_complex(input) -> bool:
-    return input.dtype.is_complex
-
-
-def numel(input) -> int:
-    return input.numel()
-
-
-def can_cast(from_, to) -> bool:
-    return _dtypes.can_cast(from_, to)
-
-
-Tensor.is_floating_point = lambda self: self.dtype.is_floating_point  # type: ignore[attr-defined]
-Tensor.is_complex = lambda self: self.dtype.is_complex  # type: ignore[attr-defined]

@@ -1,0 +1,227 @@
+"""Functions of the ``torch`` namespace that are neither operators nor parts of another module."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from . import dtypes, engine
+from .device import device as Device
+from .dtypes import dtype as DType
+from .tensor import Tensor
+
+
+def is_tensor(obj: Any) -> bool:
+    return isinstance(obj, Tensor)
+
+
+def is_storage(obj: Any) -> bool:
+    from .storage import Storage
+    return isinstance(obj, Storage)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    return input.dtype.is_floating_point
+
+
+def is_complex(input: Tensor) -> bool:
+    return input.dtype.is_complex
+
+
+def is_nonzero(input: Tensor) -> bool:
+    if input.numel() != 1:
+        raise RuntimeError("Boolean value of Tensor with no values is ambiguous" if not input.numel() else
+                           "Boolean value of Tensor with more than one value is ambiguous")
+    return bool(input)
+
+
+def numel(input: Tensor) -> int:
+    return input.numel()
+
+
+def can_cast(from_: DType, to: DType) -> bool:
+    """Whether a result of dtype ``from_`` may be written to ``to`` under the promotion rules."""
+    return dtypes.can_cast(from_, to)
+
+
+def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",
+            mode: str | None = None, options: dict | None = None, disable: bool = False) -> Any:
+    """``torch.compile``. diya compiles every program that comes again, with or without it; here it also compiles at the
+    first call. Modules are returned as they are, functions wrapped."""
+    if model is None:
+        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options,
+                                 disable=disable)
+    if not callable(model):
+        raise TypeError(f"torch.compile() takes a module or a function, got {type(model).__name__}")
+    if disable or not hasattr(model, "__code__"):
+        return model
+
+    @functools.wraps(model)
+    def call(*args, **kwargs):
+        return model(*args, **kwargs)
+    return call
+
+
+def get_default_device() -> Device:
+    return Device("cpu")
+
+
+def set_default_device(device) -> None:
+    """Only 'cpu' is there. Raises NotImplementedError for another."""
+    from .device import check
+    check(device)
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: every algorithm here is deterministic."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    return True
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    return False
+
+
+def set_deterministic_debug_mode(debug_mode) -> None:
+    """Accepted: every algorithm here is deterministic."""
+
+
+def get_float32_matmul_precision() -> str:
+    return "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepted: float32 products are always computed in float32."""
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(f"Float32 matmul precision must be one of 'highest', 'high' or 'medium', got {precision!r}")
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """Not supported (returns False): subnormal numbers are computed as such."""
+    return False
+
+
+def set_default_tensor_type(t) -> None:
+    """``torch.set_default_tensor_type('torch.DoubleTensor')``, the old form of ``set_default_dtype``."""
+    name = t if isinstance(t, str) else t.__name__
+    short = name.rpartition(".")[2].removesuffix("Tensor")
+    found = {"Float": dtypes.float32, "Double": dtypes.float64, "Half": dtypes.float16, "BFloat16": dtypes.bfloat16}.get(short)
+    if found is None:
+        raise TypeError(f"invalid type name '{name}': only floating-point types are supported as the default type")
+    dtypes.set_default_dtype(found)
+
+
+def synchronize() -> None:
+    """Runs all pending work."""
+    engine.flush()
+
+
+class finfo:
+    """Limits of a floating dtype: ``bits eps max min tiny smallest_normal resolution dtype``."""
+
+    def __init__(self, type: DType | None = None):
+        import numpy as np
+        d = type or dtypes.default_dtype
+        if d.kind not in "fc":
+            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d}'")
+        d = d.to_real()
+        self.dtype, self.bits = d.name, d.itemsize * 8
+        if d is dtypes.bfloat16:
+            self.eps, self.max, self.tiny, self.resolution = 0.0078125, 3.3895313892515355e38, 1.1754943508222875e-38, 0.01
+        else:
+            info = np.finfo(d.numpy)
+            self.eps, self.max, self.tiny = float(info.eps), float(info.max), float(info.tiny)
+            self.resolution = float(info.resolution)
+        self.min, self.smallest_normal = -self.max, self.tiny
+
+    def __repr__(self):
+        return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+                f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})")
+
+
+class iinfo:
+    """Limits of an integer dtype: ``bits min max dtype``."""
+
+    def __init__(self, type: DType):
+        if type.kind not in "ui":
+            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'")
+        self.dtype, self.bits = type.name, type.itemsize * 8
+        self.min = -(1 << (self.bits - 1)) if type.kind == "i" else 0
+        self.max = (1 << (self.bits - (type.kind == "i"))) - 1
+
+    def __repr__(self):
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def typename(obj: Any) -> str:
+    if isinstance(obj, Tensor):
+        return obj.type()  # type: ignore[attr-defined]
+    return f"{type(obj).__module__}.{type(obj).__qualname__}"
+
+
+class layout:
+    """How a tensor's elements are stored. There is one object for each layout."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self):
+        return f"torch.{self.name}"
+
+
+strided, sparse_coo, sparse_csr = layout("strided"), layout("sparse_coo"), layout("sparse_csr")
+
+
+def _typed_tensor(name: str, d: DType):
+    from .tensor import _legacy_constructor
+
+    class Meta(type):
+        def __instancecheck__(cls, instance):
+            return isinstance(instance, Tensor) and instance.dtype is d
+
+        def __call__(cls, *args, **kwargs):
+            return _legacy_constructor(d, args, kwargs)
+    made = Meta(name, (), {"__doc__": f"Old name: a tensor of {d}.", "dtype": d})
+    made.__module__ = "torch"
+    return made
+
+
+FloatTensor = _typed_tensor("FloatTensor", dtypes.float32)
+DoubleTensor = _typed_tensor("DoubleTensor", dtypes.float64)
+HalfTensor = _typed_tensor("HalfTensor", dtypes.float16)
+BFloat16Tensor = _typed_tensor("BFloat16Tensor", dtypes.bfloat16)
+LongTensor = _typed_tensor("LongTensor", dtypes.int64)
+IntTensor = _typed_tensor("IntTensor", dtypes.int32)
+ShortTensor = _typed_tensor("ShortTensor", dtypes.int16)
+CharTensor = _typed_tensor("CharTensor", dtypes.int8)
+ByteTensor = _typed_tensor("ByteTensor", dtypes.uint8)
+BoolTensor = _typed_tensor("BoolTensor", dtypes.bool_)
+
+Tensor.is_floating_point = is_floating_point  # type: ignore[attr-defined]
+Tensor.is_complex = is_complex  # type: ignore[attr-defined]
+Tensor.is_nonzero = is_nonzero  # type: ignore[attr-defined]
+Tensor.is_signed = lambda self: self.dtype.is_signed  # type: ignore[attr-defined]
+Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
+for _name in ("is_cuda", "is_sparse", "is_quantized", "is_mkldnn", "is_meta", "is_mps", "is_sparse_csr", "is_nested", "is_xpu"):
+    setattr(Tensor, _name, False)
+Tensor.is_cpu = True  # type: ignore[attr-defined]
+Tensor.is_inference = lambda self: self._inference  # type: ignore[attr-defined]
+Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
+Tensor.pin_memory = lambda self, device=None: self  # type: ignore[attr-defined]
+Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
+Tensor.storage = lambda self: self._storage  # type: ignore[attr-defined]
+Tensor.get_device = lambda self: -1  # type: ignore[attr-defined]
+Tensor.is_set_to = lambda self, other: (self._storage is other._storage and self.shape == other.shape  # type: ignore
+                                        and self.stride() == other.stride() and self._offset == other._offset)
+Tensor.cuda = lambda self, device=None, non_blocking=False, memory_format=None: self.to(device="cuda")  # type: ignore
+Tensor.apply_ = lambda self, f: self.copy_(self.new_tensor([f(x) for x in self.reshape(-1).tolist()]).reshape(self.shape))  # type: ignore
+
+
+def _is_view(self) -> bool:
+    return self._base is not None
+
+
+Tensor._is_view = _is_view  # type: ignore[attr-defined]
