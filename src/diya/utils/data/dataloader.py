@@ -329,7 +329,7 @@ class _MultiProcessIterator(_Iterator):
         try:
             return self._pool.next(self._timeout)
         except BaseException:
-            self._close()
+            self._close(patience=0.0)
             raise
 
     def _give(self, batch: Any) -> Any:
@@ -338,10 +338,10 @@ class _MultiProcessIterator(_Iterator):
             batch.reraise()
         return batch
 
-    def _close(self) -> None:
+    def _close(self, **how: float) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.close()
+            pool.close(**how)
 
     def __del__(self) -> None:
         self._close()

@@ -31,14 +31,15 @@ class Pool:
         self.processes: list[Any] = []
         self._arrived: queue.SimpleQueue = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._finalizer = weakref.finalize(self, _close, os.getpid(), self._pipes, self.processes, self._threads)
+        self._parts = os.getpid(), self._pipes, self.processes, self._threads
+        self._finalizer = weakref.finalize(self, _close, *self._parts)
         try:
             for number in range(count):
                 here, there = context.Pipe()
                 inherited = [*self._pipes, here] if forks else []
                 self._pipes.append(here)
                 process = context.Process(target=worker.run, daemon=True, name=f"DataLoader-{number}",
-                                          args=(number, settings, there, inherited, os.getpid()))
+                                          args=(number, settings, there, inherited))
                 process.start()
                 there.close()
                 self.processes.append(process)
@@ -47,7 +48,7 @@ class Pool:
                 thread.start()
                 self._threads.append(thread)
         except BaseException:
-            self.close()
+            self.close(0.0)
             raise
 
     def send(self, number: int, task: Any) -> None:
@@ -84,16 +85,17 @@ class Pool:
 
     def _report(self, dead: list[Any]) -> None:
         pids = ", ".join(str(p.pid) for p in dead)
-        self.close()
         raise RuntimeError(" ".join([*(_obituary(p) for p in dead),
                                      f"DataLoader worker (pid(s) {pids}) exited unexpectedly"]))
 
-    def close(self) -> None:
-        """Ends the workers, by force those that do not end by themselves."""
-        self._finalizer()
+    def close(self, patience: float = EXIT_SECONDS) -> None:
+        """Ends the workers, by force those that do not end by themselves within ``patience`` seconds."""
+        if self._finalizer.detach() is not None:
+            _close(*self._parts, patience)
 
 
-def _close(owner: int, pipes: list[Any], processes: list[Any], threads: list[threading.Thread]) -> None:
+def _close(owner: int, pipes: list[Any], processes: list[Any], threads: list[threading.Thread],
+           patience: float = EXIT_SECONDS) -> None:
     if os.getpid() != owner:  # a fork's copy
         return
     for pipe in pipes:
@@ -101,7 +103,7 @@ def _close(owner: int, pipes: list[Any], processes: list[Any], threads: list[thr
             worker.send(pipe, worker.dump(None))
         except OSError:
             pass
-    deadline = time.monotonic() + EXIT_SECONDS
+    deadline = time.monotonic() + patience
     for process in processes:
         process.join(max(deadline - time.monotonic(), 0.0))
     for process in processes:

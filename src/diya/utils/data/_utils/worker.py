@@ -77,8 +77,11 @@ class Failure(NamedTuple):
         try:
             error = self.kind(message)
         except Exception:  # its constructor wants something else
-            raise RuntimeError(message) from None
-        raise error
+            error = RuntimeError(message)
+        try:
+            raise error
+        finally:
+            del error  # or the traceback would hold the frame that holds the error, and the workers with it
 
 
 class _Unquoted(str):
@@ -104,7 +107,7 @@ def failure(error: BaseException, worker: int) -> Failure:
     return Failure(kind, text, worker)
 
 
-def run(worker: int, settings: Settings, pipe: Any, inherited: list[Any], parent: int) -> None:
+def run(worker: int, settings: Settings, pipe: Any, inherited: list[Any]) -> None:
     """The life of a worker: until the pipe closes, do what it says."""
     global _worker_info
     import signal
@@ -112,7 +115,7 @@ def run(worker: int, settings: Settings, pipe: Any, inherited: list[Any], parent
     for other in inherited:  # a fork's copies of ends that are the parent's, and would outlive it
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it closes the pipe
-    _exit_with_parent(parent)
+    _exit_with_parent()
     seed = settings.base_seed + worker
     _seed_everything(settings.base_seed, worker)
     _one_thread()
@@ -179,10 +182,12 @@ def _one_thread() -> None:
     set_num_threads(1)
 
 
-def _exit_with_parent(parent: int) -> None:
+def _exit_with_parent() -> None:
     """Ends this process soon after its parent, even while the dataset is busy or a sibling holds the pipe open."""
     import threading
     import time
+
+    parent = os.getppid()  # the loader's process, or the fork server, which ends with it
 
     def watch() -> None:
         while os.getppid() == parent:
