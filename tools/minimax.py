@@ -10,8 +10,7 @@ from __future__ import annotations
 import struct
 import sys
 
-from mpmath import (asin, atan, cos, erf, erfc, exp, expm1, linspace, log, log1p, lu_solve, matrix, mp, mpf, pi, sin,
-                    sinh, sqrt, tanh)
+from mpmath import mp, mpf
 
 mp.dps = 60
 
@@ -19,19 +18,19 @@ mp.dps = 60
 def remez(f, weight, low, high, degree, rounds=12):
     """Coefficients, lowest first, of the polynomial p with the least max |weight·(p - f)| on [low, high]."""
     n = degree + 2
-    grid = [low + (high - low) * (1 - cos(pi * i / (24 * n))) / 2 for i in range(24 * n + 1)]
+    grid = [low + (high - low) * (1 - mp.cos(mp.pi * i / (24 * n))) / 2 for i in range(24 * n + 1)]
     values, weights = [f(x) for x in grid], [weight(x) for x in grid]
     nodes = [round((len(grid) - 1) * i / (n - 1)) for i in range(n)]
     for _ in range(rounds):
-        system, right = matrix(n, n), matrix(n, 1)
+        system, right = mp.matrix(n, n), mp.matrix(n, 1)
         for row, i in enumerate(nodes):
             for k in range(degree + 1):
                 system[row, k] = grid[i] ** k
             system[row, degree + 1] = (-1) ** row / weights[i]
             right[row] = values[i]
-        solution = lu_solve(system, right)
+        solution = mp.lu_solve(system, right)
         p = [solution[k] for k in range(degree + 1)]
-        errors = [w * (polynomial(p, x) - v) for x, v, w in zip(grid, values, weights)]
+        errors = [w * (polynomial(p, x) - v) for x, v, w in zip(grid, values, weights, strict=True)]
         # an extremum of each run of one sign
         extrema, start = [], 0
         for i in range(1, len(grid) + 1):
@@ -57,36 +56,37 @@ def fit(name, f, weight, low, high, degree, single):
     low, high = mpf(low), mpf(high)
     p = remez(f, weight, low, high, degree)
     rounded = [struct.unpack("f", struct.pack("f", float(c)))[0] if single else float(c) for c in p]
-    error = max(weight(x) * abs(polynomial(rounded, x) - f(x)) for x in linspace(low, high, 300))
-    print(f"{name:14} {'f32' if single else 'f64'} degree {degree:2}: 2**{float(log(error, 2)):.1f}", file=sys.stderr)
+    error = max(weight(x) * abs(polynomial(rounded, x) - f(x)) for x in mp.linspace(low, high, 300))
+    kind, bits = "f32" if single else "f64", float(mp.log(error, 2))
+    print(f"{name:14} {kind} degree {degree:2}: 2**{bits:.1f}", file=sys.stderr)
     return rounded
 
 
 ERFC_BASE = mpf("1.1875")
 tiny = mpf(10) ** -18
-half_ln2 = log(2) / 2 * mpf("1.01")
+half_ln2 = mp.log(2) / 2 * mpf("1.01")
 
 
 def exp_tail(r):
-    return mpf(1) / 2 + r / 6 if abs(r) < tiny else (expm1(r) - r) / r**2
+    return mpf(1) / 2 + r / 6 if abs(r) < tiny else (mp.expm1(r) - r) / r**2
 
 
 def exp2_tail(r):
     """(2**r - 1 - r·log(2))/r²."""
-    c = log(2)
-    return c**2 / 2 + r * c**3 / 6 if abs(r) < tiny else (expm1(r * c) - r * c) / r**2
+    c = mp.log(2)
+    return c**2 / 2 + r * c**3 / 6 if abs(r) < tiny else (mp.expm1(r * c) - r * c) / r**2
 
 
 def log_tail(f):
-    return mpf(1) / 3 - f / 4 if abs(f) < tiny else (log1p(f) - f + f**2 / 2) / f**3
+    return mpf(1) / 3 - f / 4 if abs(f) < tiny else (mp.log1p(f) - f + f**2 / 2) / f**3
 
 
 def atanh_tail(z):
     """log((1+s)/(1-s)) = 2s + s·z·tail(z), z = s²."""
     if z < tiny:
         return mpf(2) / 3 + 2 * z / 5
-    s = sqrt(z)
-    return (log((1 + s) / (1 - s)) / s - 2) / z
+    s = mp.sqrt(z)
+    return (mp.log((1 + s) / (1 - s)) / s - 2) / z
 
 
 def odd_tail(function, first, second):
@@ -94,21 +94,21 @@ def odd_tail(function, first, second):
     def tail(z):
         if z < tiny:
             return mpf(first) + z * mpf(second)
-        x = sqrt(z)
+        x = mp.sqrt(z)
         return (function(x) / x - 1) / z
     return tail
 
 
 def cos_tail(z):
-    return mpf(1) / 24 - z / 720 if z < tiny else (cos(sqrt(z)) - 1 + z / 2) / z**2
+    return mpf(1) / 24 - z / 720 if z < tiny else (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2
 
 
 def erf_tail(z):
-    return 2 / sqrt(pi) - 1 if z < tiny else erf(sqrt(z)) / sqrt(z) - 1
+    return 2 / mp.sqrt(mp.pi) - 1 if z < tiny else mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1
 
 
 def erfcx(a):
-    return exp(a * a) * erfc(a)
+    return mp.exp(a * a) * mp.erfc(a)
 
 
 def erfc_of(t, k=4):
@@ -119,30 +119,31 @@ def erfc_of(t, k=4):
 
 def tables():
     for single in (True, False):
-        def table(name, f, weight, low, high, degrees):
+        def table(name, f, weight, low, high, degrees, single=single):
             return name, single, fit(name, f, weight, low, high, degrees[not single], single)
 
-        quarter = (pi / 4 + mpf("0.02")) ** 2
+        quarter = (mp.pi / 4 + mpf("0.02")) ** 2
         yield table("EXP", exp_tail, lambda r: abs(r) + tiny, -half_ln2, half_ln2, (4, 10))
         yield table("EXP2", exp2_tail, lambda r: abs(r) + tiny, -0.505, 0.505, (4, 10))
         if single:
-            yield table("LOG", log_tail, lambda f: f * f + tiny, sqrt(0.5) - 1, sqrt(2) - 1, (7, 7))
+            yield table("LOG", log_tail, lambda f: f * f + tiny, mp.sqrt(0.5) - 1, mp.sqrt(2) - 1, (7, 7))
         else:
             yield table("ATANH", atanh_tail, lambda z: z + tiny, 0, mpf("0.02945"), (6, 6))
-        yield table("SIN", odd_tail(sin, mpf(-1) / 6, mpf(1) / 120), lambda z: z + tiny, 0, quarter, (2, 6))
+        yield table("SIN", odd_tail(mp.sin, mpf(-1) / 6, mpf(1) / 120), lambda z: z + tiny, 0, quarter, (2, 6))
         yield table("COS", cos_tail, lambda z: z * z + tiny, 0, quarter, (2, 5))
-        yield table("TANH", odd_tail(tanh, mpf(-1) / 3, mpf(2) / 15), lambda z: z + tiny, 0, 0.305, (4, 12))
-        yield table("SINH", odd_tail(sinh, mpf(1) / 6, mpf(1) / 120), lambda z: z + tiny, 0, 1, (3, 7))
-        yield table("ASIN", odd_tail(asin, mpf(1) / 6, mpf(3) / 40), lambda z: z + tiny, 0, 0.25, (4, 12))
-        yield table("ATAN", odd_tail(atan, mpf(-1) / 3, mpf(1) / 5), lambda z: z + tiny, 0, 0.25, (5, 14))
+        yield table("TANH", odd_tail(mp.tanh, mpf(-1) / 3, mpf(2) / 15), lambda z: z + tiny, 0, 0.305, (4, 12))
+        yield table("SINH", odd_tail(mp.sinh, mpf(1) / 6, mpf(1) / 120), lambda z: z + tiny, 0, 1, (3, 7))
+        yield table("ASIN", odd_tail(mp.asin, mpf(1) / 6, mpf(3) / 40), lambda z: z + tiny, 0, 0.25, (4, 12))
+        yield table("ATAN", odd_tail(mp.atan, mpf(-1) / 3, mpf(1) / 5), lambda z: z + tiny, 0, 0.25, (5, 14))
         yield table("ERF", erf_tail, lambda z: 1, 0, 1, (7, 13))
-        yield table("ERF_LOG", lambda a: -log(erfc(a)), lambda a: erfc(a) / erf(a), 1, 4 if single else 6, (7, 20))
-        yield table("ERFCX", erfc_of, lambda t: 1 / (erfc_of(t) + ERFC_BASE), mpf("-0.8"), mpf("0.44") if single else mpf("0.746"),
-                    (10, 26))
+        end = 4 if single else 6
+        yield table("ERF_LOG", lambda a: -mp.log(mp.erfc(a)), lambda a: mp.erfc(a) / mp.erf(a), 1, end, (7, 20))
+        end = mpf("0.44") if single else mpf("0.746")
+        yield table("ERFCX", erfc_of, lambda t: 1 / (erfc_of(t) + ERFC_BASE), mpf("-0.8"), end, (10, 26))
     yield "LOG_POW32", False, fit("LOG_POW32", atanh_tail, lambda z: z + tiny, 0, mpf("0.02945"), 4, False)
     yield "EXP_POW32", False, fit("EXP_POW32", exp2_tail, lambda r: r * r + tiny, -0.505, 0.505, 5, False)
 
-    def atanh_tail2(z):  # log((1+s)/(1-s)) = 2s + 2/3 s·z + s·z²·tail(z)
+    def atanh_tail2(z):  # mp.log((1+s)/(1-s)) = 2s + 2/3 s·z + s·z²·tail(z)
         return mpf(2) / 5 + 2 * z / 7 if z < tiny else (atanh_tail(z) - mpf(2) / 3) / z
     yield "LOG_POW64", False, fit("LOG_POW64", atanh_tail2, lambda z: z**2 + tiny, 0, mpf("0.02945"), 7, False)
 
@@ -163,17 +164,17 @@ def parts(value, single, count=3, keep=None):
 
 def chunks(bits, count, scale):
     """2/pi cut into ``count`` pieces of ``bits`` bits, by place: piece i is a multiple of 2**-(bits·(i+1)); scaled."""
-    whole = int(mp.floor(2 / pi * mpf(2) ** (bits * count)))
+    whole = int(mp.floor(2 / mp.pi * mpf(2) ** (bits * count)))
     pieces = [(whole >> bits * (count - 1 - i)) & ((1 << bits) - 1) for i in range(count)]
     return tuple(float(mpf(p) * mpf(2) ** (scale - bits * (i + 1))) for i, p in enumerate(pieces))
 
 
 def constants():
-    for name, value in {"LN2": log(2), "PI_2": pi / 2, "LOG2_E": 1 / log(2), "LOG10_E": 1 / log(10),
-                        "LOG10_2": log(2) / log(10), "TWO_THIRDS": mpf(2) / 3}.items():
+    for name, value in {"LN2": mp.log(2), "PI_2": mp.pi / 2, "LOG2_E": 1 / mp.log(2), "LOG10_E": 1 / mp.log(10),
+                        "LOG10_2": mp.log(2) / mp.log(10), "TWO_THIRDS": mpf(2) / 3}.items():
         yield name, {"float32": parts(value, True), "float64": parts(value, False)}
-    yield "LN2_SHORT", {"float64": parts(log(2), False, 1, keep=40) + parts(
-        log(2) - mpf(parts(log(2), False, 1, keep=40)[0]), False, 1)}
+    yield "LN2_SHORT", {"float64": parts(mp.log(2), False, 1, keep=40) + parts(
+        mp.log(2) - mpf(parts(mp.log(2), False, 1, keep=40)[0]), False, 1)}
     mp.dps = 400
     yield "TWO_OVER_PI", {"float32": chunks(29, 7, 0), "float64": chunks(50, 25, 200)}
     mp.dps = 60

@@ -21,7 +21,8 @@ def test_host(tmp_path, monkeypatch):
 
 
 def test_narrowed():
-    wide = features.Target("x86_64-unknown-linux-gnu", "x", "+sse2,+avx,+avx2,+fma,+avx512f,+avx512vl,+bmi", 64, "x86_64")
+    everything = "+sse2,+avx,+avx2,+fma,+avx512f,+avx512vl,+bmi"
+    wide = features.Target("x86_64-unknown-linux-gnu", "x", everything, 64, "x86_64")
     assert wide.narrowed(64) is wide
     half = wide.narrowed(32)
     assert half.features == "+sse2,+avx,+avx2,+fma,+bmi,-avx512f" and half.vector_bytes == 32
@@ -51,7 +52,8 @@ def test_quota_of_cgroup_v2_and_its_parents(tmp_path):
 def test_quota_of_cgroup_v1(tmp_path):
     write(tmp_path / "self", "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n")
     root = tmp_path / "cgroup"
-    write(root / "cpu,cpuacct/cpu.cfs_quota_us", "-1\n")  # inside a container the path may be the host's: the root is ours
+    # inside a container the path may be the host's: the root is ours
+    write(root / "cpu,cpuacct/cpu.cfs_quota_us", "-1\n")
     write(root / "cpu,cpuacct/cpu.cfs_period_us", "100000\n")
     assert features.cpu_quota(str(root), str(tmp_path / "self")) is None
     write(root / "cpu,cpuacct/cpu.cfs_quota_us", "300000\n")

@@ -59,7 +59,9 @@ def test_a_warm_process_does_not_load_llvm(tmp_path):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "tests"])}
 
     def run():
-        return subprocess.run([sys.executable, "-c", script], env=env, text=True, capture_output=True, check=True).stdout
+        done = subprocess.run([sys.executable, "-c", script], env=env, text=True, capture_output=True, check=True)
+        assert not done.stderr
+        return done.stdout
     assert run() == "Counters(compiled=10, disk_hits=0, memory_hits=0) True\n"
     assert run() == "Counters(compiled=0, disk_hits=10, memory_hits=0) False\n"
 
@@ -126,7 +128,11 @@ def test_many_threads_compile_a_kernel_once():
 
 def test_code_goes_when_nothing_uses_it(monkeypatch):
     freed = []
-    monkeypatch.setattr(load.Code.__del__, "__defaults__", (lambda a, n: freed.append(a) or system.unmap(a, n),))
+
+    def unmap(address, nbytes):
+        freed.append(address)
+        system.unmap(address, nbytes)
+    monkeypatch.setattr(load.Code.__del__, "__defaults__", (unmap, lambda: False))
     entry = run_add(4.0)
     address = entry.code.address
     load.forget()
@@ -229,4 +235,5 @@ def test_writable_data_is_refused():
 
 def test_unknown_c_function_is_named():
     with pytest.raises(NotImplementedError, match="calls no_such_function_xyz"):
-        load.load([("f", "declare void @no_such_function_xyz()\ndefine void @f() { call void @no_such_function_xyz()\n ret void }")])
+        load.load([("f", "declare void @no_such_function_xyz()\n"
+                         "define void @f() {\n call void @no_such_function_xyz()\n ret void\n}")])

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 import pytest
-from runtime.numpy_builder import evaluate
 
 from diya import dtypes
 from diya.compiler.emit import vector_math
+from runtime.numpy_builder import evaluate
 
 INF, NAN = math.inf, math.nan
 LIMIT = {"sigmoid": 2.5, "acosh": 2.1}  # ulp; the others 2

@@ -12,6 +12,7 @@ import mmap
 import os
 import threading
 from collections import deque
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -48,9 +49,9 @@ class _Block:
     __slots__ = ("view", "address", "nbytes")
 
     def __init__(self, nbytes: int):
+        memory: Any
         if nbytes >= HUGE:
-            memory = _mapped(nbytes + HUGE)
-            align = HUGE
+            memory, align = _mapped(nbytes + HUGE), HUGE
         else:
             memory, align = np.empty(nbytes + ALIGNMENT, np.uint8), ALIGNMENT
         base = np.frombuffer(memory, np.uint8).__array_interface__["data"][0]

@@ -22,7 +22,7 @@ import math
 import struct
 from types import SimpleNamespace
 
-from ...dtypes import bfloat16, bool_, float16, float32, float64, int32, int64
+from ...dtypes import bfloat16, float16, float32, float64, int32, int64
 from . import coefficients as fits
 
 _HALVES = (float16, bfloat16)
@@ -315,7 +315,7 @@ def cosh(x):
 # Logarithms ----------------------------------------------------------------------------------------------------------
 
 def _split(x):
-    """e and f with x = 2**e · (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); x positive, perhaps subnormal. e is an integer."""
+    """An integer e, and f, with x = 2**e · (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); x positive, perhaps subnormal."""
     k = x.k
     tiny = x < k.normal
     i = _where(tiny, x * 2.0 ** (k.mantissa + 1), x).bits() - k.root_half

@@ -1,1 +1,1 @@
-"""The CPU back end: what the host can do, loading of compiled code, threads, and the native routine that runs programs."""
+"""The CPU back end: what the host can do, loading of compiled code, threads, and the routine that runs programs."""

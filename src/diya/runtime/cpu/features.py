@@ -88,7 +88,7 @@ def fingerprint() -> str:
         import ctypes
 
         parts.append(os.environ.get("PROCESSOR_IDENTIFIER", ""))
-        present = ctypes.windll.kernel32.IsProcessorFeaturePresent
+        present = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent  # pyright: ignore
         parts.append("".join(str(int(bool(present(i)))) for i in range(64)))
     else:
         parts += [_sysctl_text(n) for n in ("machdep.cpu.brand_string", "machdep.cpu.features",
@@ -177,7 +177,7 @@ def _physical_memory() -> int:
 
     status = (ctypes.c_uint64 * 8)()  # MEMORYSTATUSEX: two 32-bit words (its length, load), then the total
     status[0] = 64
-    ctypes.windll.kernel32.GlobalMemoryStatusEx(status)
+    ctypes.WinDLL("kernel32").GlobalMemoryStatusEx(status)  # pyright: ignore
     return status[1] or 1 << 32
 
 

@@ -19,8 +19,10 @@ _THUNK = {_X86_64: b"\xff\x25\x02\x00\x00\x00\x66\x90",  # jmp [rip + 2]; nop; t
 
 
 class Image(NamedTuple):
-    """``code`` to be mapped at a page boundary; ``symbols``: name -> offset of a function. ``externals``: (offset, name)
-    of 8-byte words that take the address of a C function; ``bases``: (offset, target) of words that take base + target."""
+    """``code`` to be mapped at a page boundary. ``symbols``: name -> offset of a function. ``externals``: (offset,
+    name) of 8-byte words that take the address of a C function. ``bases``: (offset, target) of those that take an
+    address of the block itself.
+    """
 
     code: bytes
     symbols: dict[str, int]

@@ -8,6 +8,7 @@ interpreter lock).
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -60,8 +61,8 @@ class Code:
         made.code = self
         return made
 
-    def __del__(self, unmap=system.unmap):
-        if hasattr(self, "symbols"):
+    def __del__(self, unmap=system.unmap, ending=sys.is_finalizing):
+        if not ending() and hasattr(self, "symbols"):
             unmap(self.address, self.nbytes)
 
 

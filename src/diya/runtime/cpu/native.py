@@ -85,7 +85,7 @@ define internal void @unlock(ptr %pool) alwaysinline nounwind {
   ret void
 }
 
-; pthread_cond_wait takes two arguments and SleepConditionVariableSRW four: the last two are an endless timeout, no flags
+; pthread_cond_wait takes two arguments, SleepConditionVariableSRW four: the last are an endless timeout and no flags
 define internal void @wait(ptr %pool, ptr %condition) alwaysinline nounwind {
   %at = getelementptr %pool, ptr %pool, i64 0, i32 2
   %f = load ptr, ptr %at

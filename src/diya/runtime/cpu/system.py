@@ -14,7 +14,8 @@ PAGE = mmap.PAGESIZE
 @cache
 def _libraries() -> list:
     if _WINDOWS:
-        return [ctypes.WinDLL(n, use_last_error=True) for n in ("kernel32", "ucrtbase", "ntdll")]
+        names = ("kernel32", "ucrtbase", "ntdll")
+        return [ctypes.WinDLL(n, use_last_error=True) for n in names]  # pyright: ignore
     found = [ctypes.CDLL(None)]
     if sys.platform.startswith("linux"):
         try:
@@ -71,7 +72,7 @@ def seal(address: int, nbytes: int) -> None:
     if _WINDOWS:
         old = ctypes.c_uint32()
         if not protect(address, nbytes, 0x20, ctypes.byref(old)):  # PAGE_EXECUTE_READ
-            raise ctypes.WinError(ctypes.get_last_error())
+            raise ctypes.WinError(ctypes.get_last_error())  # pyright: ignore
         library = _libraries()[0]
         library.FlushInstructionCache(ctypes.c_void_p(-1), ctypes.c_void_p(address), ctypes.c_size_t(nbytes))
         return
