@@ -169,7 +169,7 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
     work = elements * cost / (8 * max(1, kernel.lanes // 2)) + 20
     values = lowered.values
     writes, inplace = _effects(kernel)
-    common = dict(key=template.text, text=_Text(template, target.vector_bytes >= 32), writes=writes, inplace=inplace,
+    common = dict(key=template.text, text=_Text(template, target), writes=writes, inplace=inplace,
                   step=lowered.step)
     if not kernel.split:
         return [Launch(values=values, args=template.arguments(block, chunks, chunk), tasks=tasks, work=work, **common)]
@@ -204,14 +204,15 @@ VERIFY = False  # tests turn it on
 class _Text:
     """Writes a template's code when asked, for a symbol."""
 
-    __slots__ = ("template", "gathers")
+    __slots__ = ("template", "target")
 
-    def __init__(self, template: Template, gathers: bool):
-        self.template, self.gathers = template, gathers
+    def __init__(self, template: Template, target):
+        self.template, self.target = template, target
 
     def __call__(self, symbol: str) -> str:
         from .emit.kernel import emit
-        return emit(self.template, symbol, self.gathers)
+        wide = self.target.vector_bytes >= 32   # AVX2 and up: processors that have it convert float16, too
+        return emit(self.template, symbol, wide, wide or self.target.arch == "aarch64")
 
 
 def _effects(kernel: Kernel) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:

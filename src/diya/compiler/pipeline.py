@@ -11,7 +11,6 @@ one in sizes alone goes through the line in Python and compiles nothing: its ker
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import struct
 import threading
@@ -137,10 +136,12 @@ class Program:
         self._leaves = [k for k, i in enumerate(arguments) if code[i].op is LEAF]
         self._scalars = [k for k, i in enumerate(arguments) if code[i].op is SCALAR]
         self._scalar_types = [code[arguments[k]].type for k in self._scalars]
-        formats = [_FORMATS.get(t.dtype.name) for t in self._scalar_types]
-        self._pack = struct.Struct("=" + "".join(formats)).pack_into if None not in formats else None  # type: ignore
-        self._all_leaves = len(self._leaves) == len(arguments)
+        formats = [_FORMATS.get(t.dtype.name, "") for t in self._scalar_types]
+        self._pack = struct.Struct("=" + "".join(formats)).pack_into if all(formats) else None
         self._positions = {i: k for k, i in enumerate(arguments)}
+        # Copied by every run: the scalars and the fault record after them, and the slots.
+        self._block = array("q", bytes(8 * (len(self._scalars) + 8)))
+        self._slots = array("q", bytes(8 * planned.slots))
         self.counts = {"kernels": kernels, "host steps": sum(isinstance(s, Step) for s in self.segments),
                        "arena bytes": planned.arena, "bytes planned": planned.total,
                        "outputs bytes": sum(n for _, n in planned.made)}
@@ -150,23 +151,18 @@ class Program:
         computed is the exception."""
         planned = self.plan
         counters.kernels_launched += self.counts["kernels"]
-        arena = allocate(planned.arena) if planned.arena else None
-        count = len(self._scalars)
-        block = bytearray(8 * count + 72)
-        base = ctypes.addressof(ctypes.c_char.from_buffer(block))
-        base += -base % 8
-        shift = base - ctypes.addressof(ctypes.c_char.from_buffer(block))
-        if count:
-            self._write_scalars(block, shift, [arguments[k] for k in self._scalars])
-        slots = array("q", bytes(8 * planned.slots))
-        slots[0] = arena.address if arena is not None else 0
+        slots, block = self._slots[:], self._block[:]
+        base = block.buffer_info()[0]
+        arena = None
+        if planned.arena:
+            arena = allocate(planned.arena)
+            slots[0] = arena.address
         slots[1] = base
-        slots[2] = base + 8 * count
-        if self._all_leaves:
-            slots[FIRST:FIRST + len(arguments)] = array("q", [a.address for a in arguments])
-        else:
-            for k in self._leaves:
-                slots[FIRST + k] = arguments[k].address
+        slots[2] = base + 8 * len(self._scalars)
+        if self._scalars:
+            self._write_scalars(block, [arguments[k] for k in self._scalars])
+        for k in self._leaves:
+            slots[FIRST + k] = arguments[k].address
         made: dict[int, Buffer] = {}
         for slot, nbytes in planned.made:
             made[slot] = b = allocate(nbytes)
@@ -186,16 +182,18 @@ class Program:
         last = FIRST + len(arguments)
         return [made[slot] if slot >= last else arguments[slot - FIRST] for slot in planned.outputs]
 
-    def _write_scalars(self, block, shift: int, values: list) -> None:
+    def _write_scalars(self, block: array, values: list) -> None:
         if self._pack is not None:
             try:
-                self._pack(block, shift, *values)
+                self._pack(block, 0, *values)
                 return
             except (struct.error, OverflowError, TypeError):
-                pass
+                pass  # a number that does not fit its type as it is: converted as the interpreter does
+        bits = bytearray(8 * len(values))
         for k, (value, type) in enumerate(zip(values, self._scalar_types, strict=True)):
-            bits = interpret.scalar_array(value, type).tobytes()
-            block[shift + 8 * k:shift + 8 * k + len(bits)] = bits
+            one = interpret.scalar_array(value, type).tobytes()
+            bits[8 * k:8 * k + len(one)] = one
+        block[:len(values)] = array("q", bytes(bits))
 
     def _host(self, step: Step, arguments, arena, made, slots) -> None:
         i = step.members[0]

@@ -22,17 +22,17 @@ from .text import Function
 HEAVY = 64  # ops above which the tail shares the (masked) body of the vector loop, to halve the code
 
 
-def emit(template: Template, symbol: str, gathers: bool = True) -> str:
+def emit(template: Template, symbol: str, gathers: bool = True, halves: bool = True) -> str:
     """The LLVM text of a kernel: its definition, and declarations of what it calls."""
-    return _Emitter(template, symbol, gathers).run()
+    return _Emitter(template, symbol, gathers, halves).run()
 
 
 class _Emitter:
-    def __init__(self, template: Template, symbol: str, gathers: bool):
+    def __init__(self, template: Template, symbol: str, gathers: bool, halves: bool):
         self.t, self.k = template, template.kernel
         self.f = Function(symbol, [("ptr", "buffers"), ("ptr", "args"), ("i64", "begin"), ("i64", "end"),
                                    ("ptr", "scratch")])
-        self.b = Builder(self.f, self.k.lanes, gathers)
+        self.b = Builder(self.f, self.k.lanes, gathers, halves)
         self.rank, self.kept = len(self.k.dims), self.k.kept
         self.ops = self.k.ops
         self.values: dict[int, Value] = {}

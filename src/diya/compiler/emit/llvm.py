@@ -17,7 +17,7 @@ from .text import Function
 
 REGISTER = {bool_: "i1", uint8: "i8", int8: "i8", int16: "i16", uint16: "i16", int32: "i32", uint32: "i32",
              int64: "i64", uint64: "i64", float16: "float", bfloat16: "float", float32: "float", float64: "double"}
-MEMORY = {**REGISTER, bool_: "i8", float16: "half", bfloat16: "i16"}
+MEMORY = {**REGISTER, bool_: "i8", float16: "i16", bfloat16: "i16"}
 _INTRINSIC = {"i1": "i1", "i8": "i8", "i16": "i16", "i32": "i32", "i64": "i64", "half": "f16", "float": "f32",
               "double": "f64", "ptr": "p0"}
 HALVES = (float16, bfloat16)
@@ -57,8 +57,9 @@ class Builder:
     that are not methods (``b.exp``) are looked up in `vector_math`.
     """
 
-    def __init__(self, function: Function, lanes: int = 1, gathers: bool = True):
-        self.f, self.lanes, self.gathers = function, lanes, gathers
+    def __init__(self, function: Function, lanes: int = 1, gathers: bool = True, halves: bool = True):
+        """``gathers``, ``halves``: whether the target has vector gathers, and conversions of float16."""
+        self.f, self.lanes, self.gathers, self.halves = function, lanes, gathers, halves
 
     def type(self, d: dtype, lanes: int) -> str:
         return REGISTER[d] if lanes == 1 else f"<{lanes} x {REGISTER[d]}>"
@@ -168,40 +169,58 @@ class Builder:
 
     def round_half(self, x: Value, d: dtype) -> Value:
         """A float32 rounded to half precision; it stays in a float32 register."""
-        if d is float16:
-            lanes = x.lanes
-            ty, half = self.type(float32, lanes), "half" if lanes == 1 else f"<{lanes} x half>"
-            narrow = self.f(f"fptrunc {ty} {x.text} to {half}")
-            return Value(self.f(f"fpext {half} {narrow} to {ty}"), d, lanes)
-        return Value(self.from_bits(self.shl(self.bfloat_bits(x), self.const(16, int32)), float32).text, d, x.lanes)
+        return self.widen(self.narrow(x, d), d)
 
-    def bfloat_bits(self, x: Value) -> Value:
-        """The bits of a float32 rounded to bfloat16 (nearest even; every NaN is the canonical one), in an int32."""
-        u = self._convert("bitcast", Value(x.text, float32, x.lanes), int32)
-        odd = self.and_(self.shr(u, self.const(16, int32)), self.const(1, int32))
-        rounded = self.shr(self.add(self.add(u, self.const(0x7FFF, int32)), odd), self.const(16, int32))
-        return self.where(self.isnan(Value(x.text, float32, x.lanes)), self.const(0x7FC0, int32), rounded)
+    def narrow(self, x: Value, d: dtype) -> Value:
+        """The bits of a float32 rounded to a half precision (nearest even), in an int16."""
+        x = Value(x.text, float32, x.lanes, x.constant)
+        if d is float16 and self.halves:
+            ty, half = self.type(float32, x.lanes), "half" if x.lanes == 1 else f"<{x.lanes} x half>"
+            small = self.f(f"fptrunc {ty} {x.text} to {half}")
+            return Value(self.f(f"bitcast {half} {small} to {self.type(int16, x.lanes)}"), int16, x.lanes)
+
+        def word(n):
+            return self.const(n, int32)
+        u = self.bits(x)
+        if d is bfloat16:  # every NaN becomes the canonical one
+            odd = self.and_(self.shr(u, 16), word(1))
+            bits = self.where(self.isnan(x), word(0x7FC0), self.shr(self.add(self.add(u, word(0x7FFF)), odd), 16))
+            return self.cast(bits, int16)
+        sign = self.and_(u, word(0x80000000))
+        a = self.xor(u, sign)
+        # Numbers below 2**-14 are rounded by an addition that shifts their bits into place.
+        low = self.sub(self.bits(self.add(self.from_bits(a, float32), self.const(0.5, float32))), word(0x3F000000))
+        odd = self.and_(self.shr(a, 13), word(1))
+        normal = self.shr(self.add(self.add(a, word(((15 - 127) << 23) + 0xFFF)), odd), 13)
+        top = self.where(self.gt(a, word(0x7F800000)), word(0x7E00), word(0x7C00))
+        bits = self.where(self.lt(a, word(113 << 23)), low, self.where(self.ge(a, word(143 << 23)), top, normal))
+        return self.cast(self.or_(bits, self.shr(sign, 16)), int16)
+
+    def widen(self, x: Value, d: dtype) -> Value:
+        """A half precision's bits (int16) as a number, in a float32 register."""
+        if d is float16 and self.halves:
+            half = "half" if x.lanes == 1 else f"<{x.lanes} x half>"
+            small = self.f(f"bitcast {self.type(int16, x.lanes)} {x.text} to {half}")
+            return Value(self.f(f"fpext {half} {small} to {self.type(float32, x.lanes)}"), d, x.lanes)
+        u = self._convert("zext", x, int32)
+        if d is bfloat16:
+            return Value(self.from_bits(self.shl(u, 16), float32).text, d, x.lanes)
+        magnitude = self.and_(u, self.const(0x7FFF, int32))
+        scaled = self.mul(self.from_bits(self.shl(magnitude, 13), float32), self.const(2.0**112, float32))
+        bits = self.bits(scaled)
+        special = self.ge(magnitude, self.const(0x7C00, int32))
+        bits = self.where(special, self.or_(bits, self.const(0x7F800000, int32)), bits)
+        sign = self.shl(self.xor(u, magnitude), 16)
+        return Value(self.from_bits(self.or_(bits, sign), float32).text, d, x.lanes)
 
     def bitcast(self, x: Value, d: dtype) -> Value:
         """The bits of a value as another type of the same size."""
         s = x.dtype
         if s in HALVES:
-            lanes = x.lanes
-            if s is bfloat16:
-                raw = self.shr(self.bits(x), self.const(16, int32))
-                x = Value(self._convert("trunc", raw, int16).text, int16, lanes)
-            else:
-                ty, half = self.type(float32, lanes), "half" if lanes == 1 else f"<{lanes} x half>"
-                narrow = self.f(f"fptrunc {ty} {x.text} to {half}")
-                x = Value(self.f(f"bitcast {half} {narrow} to {self.type(int16, lanes)}"), int16, lanes)
+            x = self.narrow(x, s)
             s = int16
-        if d is bfloat16:
-            wide = self._convert("zext", x, int32)
-            return Value(self.from_bits(self.shl(wide, self.const(16, int32)), float32).text, d, x.lanes)
-        if d is float16:
-            half = "half" if x.lanes == 1 else f"<{x.lanes} x half>"
-            narrow = self.f(f"bitcast {self.type(s, x.lanes)} {x.text} to {half}")
-            return Value(self.f(f"fpext {half} {narrow} to {self.type(float32, x.lanes)}"), d, x.lanes)
+        if d in HALVES:
+            return self.widen(x, d)
         if s.kind == "b" or d.kind == "b":
             return self.cast(x, d)
         if (s.kind == "f") == (d.kind == "f"):
@@ -531,12 +550,8 @@ class Builder:
         if d is bool_:
             ty = "i8" if lanes == 1 else f"<{lanes} x i8>"
             return Value(self.f(f"icmp ne {ty} {raw}, {'0' if lanes == 1 else 'zeroinitializer'}"), d, lanes)
-        if d is float16:
-            half = "half" if lanes == 1 else f"<{lanes} x half>"
-            return Value(self.f(f"fpext {half} {raw} to {self.type(float32, lanes)}"), d, lanes)
-        if d is bfloat16:
-            wide = self._convert("zext", Value(raw, int16, lanes), int32)
-            return Value(self.from_bits(self.shl(wide, self.const(16, int32)), float32).text, d, lanes)
+        if d in HALVES:
+            return self.widen(Value(raw, int16, lanes), d)
         return Value(raw, d, lanes)
 
     def _stored(self, x: Value, lanes: int) -> str:
@@ -545,12 +560,8 @@ class Builder:
         text = self.operand(x, lanes)
         if d is bool_:
             return self._convert("zext", Value(text, bool_, lanes), int8).text
-        if d is float16:
-            half = "half" if lanes == 1 else f"<{lanes} x half>"
-            return self.f(f"fptrunc {self.type(float32, lanes)} {text} to {half}")
-        if d is bfloat16:
-            raw = self.shr(self._convert("bitcast", Value(text, float32, lanes), int32), self.const(16, int32))
-            return self._convert("trunc", raw, int16).text
+        if d in HALVES:
+            return self.narrow(Value(text, float32, lanes), d).text
         return text
 
     def store(self, x: Value, pointer: str, lanes: int, mask: str | None = None) -> None:
