@@ -23,6 +23,7 @@ from . import activation as activation  # isort: skip
 from . import distance as distance  # isort: skip
 from . import loss as loss  # isort: skip
 from . import convolution as convolution  # isort: skip
+from . import pooling as pooling  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 
