@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, views
 from ..device import check as check_device
 from ..dtypes import int64
 from ..tensor import Tensor, _from_array, assign, check_inplace
@@ -123,6 +123,14 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
     return _from_array(_draw("normal", generator, tuple(shape), d), d) * std + mean
 
 
+def _fill_memory(self: Tensor, sample) -> Tensor:
+    """Assigns ``sample(shape, order)``, drawn with the dimensions in the order that they have in memory."""
+    check_inplace(self)
+    order = views.memory_order(self.shape, self.stride())
+    array = sample(tuple(self.shape[d] for d in order), order)
+    return assign(self, _from_array(np.asarray(array.transpose(np.argsort(order)), order="C"), self.dtype))
+
+
 def _fill(name: str, sample: str, parameters: tuple[tuple[str, float | None], ...]):
     """An in-place sampler ``name(self, *parameters, generator=None)``."""
     names = [p for p, _ in parameters]
@@ -137,13 +145,10 @@ def _fill(name: str, sample: str, parameters: tuple[tuple[str, float | None], ..
         missing = [k for k, v in given.items() if v is None]
         if missing:
             raise TypeError(f"{name}() missing the argument {missing[0]!r}")
-        check_inplace(self)
         values = [given[k] for k in names]
-        if self.is_contiguous() or sample != "normal":
-            array = _draw(sample, generator, tuple(self.shape), self.dtype, *values)
-        else:
-            array = _draw(sample, generator, tuple(self.shape), self.dtype, *values, False)
-        return assign(self, _from_array(array, self.dtype))
+        if sample == "normal":
+            values.append(self.is_contiguous())
+        return _fill_memory(self, lambda shape, _: _draw(sample, generator, shape, self.dtype, *values))
     fill.__name__ = name
     fill.__qualname__ = f"Tensor.{name}"
     fill.__doc__ = f"Fills the tensor in place with samples: ``{name}({', '.join(names)}, generator=None)``."
@@ -165,21 +170,18 @@ def _random_(self, *args, generator=None, **kwargs):
         low, high = 0, args[0]
     elif len(args) == 2:
         low, high = args
-    check_inplace(self)
-    shape = tuple(self.shape)
-    array = _draw("random", generator, shape, self.dtype) if low is None and high is None else \
-        _draw("randint", generator, shape, self.dtype, low or 0, high)
-    return assign(self, _from_array(array, self.dtype))
+    if low is None and high is None:
+        return _fill_memory(self, lambda shape, _: _draw("random", generator, shape, self.dtype))
+    return _fill_memory(self, lambda shape, _: _draw("randint", generator, shape, self.dtype, low or 0, high))
 
 
 def _bernoulli_(self, p=0.5, *, generator=None):
     """Fills with 1 at probability ``p`` (a number, or a tensor of probabilities), else 0."""
-    check_inplace(self)
-    if isinstance(p, Tensor):
-        array = _draw("bernoulli_each", generator, p.expand(self.shape)._to_array(), p.dtype, self.dtype)
-    else:
-        array = _draw("bernoulli", generator, tuple(self.shape), self.dtype, p)
-    return assign(self, _from_array(array, self.dtype))
+    if not isinstance(p, Tensor):
+        return _fill_memory(self, lambda shape, _: _draw("bernoulli", generator, shape, self.dtype, p))
+    each = p.expand(self.shape)._to_array()
+    return _fill_memory(self, lambda _, order: _draw("bernoulli_each", generator, each.transpose(order), p.dtype,
+                                                     self.dtype))
 
 
 Tensor.random_, Tensor.bernoulli_ = _random_, _bernoulli_  # type: ignore[attr-defined]
