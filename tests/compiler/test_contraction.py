@@ -35,7 +35,8 @@ def run(c, a, b, out=None, epilogue=None, inputs=(), target=None, cuts=()):
     target = target or features.host()
     out = np.full(c.sizes[:c.n_out], np.nan, np.result_type(a, b)) if out is None else out
     arrays = [a, b, out, *inputs]
-    for launch in lower_contraction(c, operand(a), operand(b), operand(out), epilogue, target, tuple(range(len(arrays)))):
+    values = tuple(range(len(arrays)))
+    for launch in lower_contraction(c, operand(a), operand(b), operand(out), epilogue, target, values):
         symbol = "contraction_under_test"
         entry = load.load([(symbol, launch.text(symbol))], target)[0]
         kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,

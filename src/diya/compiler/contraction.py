@@ -148,40 +148,42 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     pad = (0,) * (len(c.sizes) - c.n_out)
     written = [Stream((*x.strides, *pad), x.offset) for x in (out, *(epilogue.inputs if epilogue else ()))]
 
-    k = _depth_order(k, c.sizes, sa[0], sb[0])
-    zs, ms, ns, ks = [*sa, *sb, *written], [*sa, *written], [*sb, *written], [*sa, *sb]
     order = sorted(range(c.n_out), key=lambda v: -abs(out.strides[v]))
-    axes = {g: merge([v for v in vs if g == "k" or v in vs], c.sizes, ss) for g, vs, ss in (
-        ("z", [v for v in order if v in z], zs), ("m", [v for v in order if v in m], ms),
-        ("n", [v for v in order if v in n], ns), ("k", k, ks))}
-
-    reading_a = _reading(a.dtype, len(sa) - 1, axes["m"], 0, axes["k"], 0, tile.lanes)
+    k, z, m, n = _depth_order(k, c.sizes, sa[0], sb[0]), *([v for v in order if v in g] for g in (z, m, n))
+    streams = {"z": [*sa, *sb, *written], "m": [*sa, *written], "n": [*sb, *written], "k": [*sa, *sb], "t": sb[1:]}
+    axes = {g: merge(vs, c.sizes, streams[g]) for g, vs in (("z", z), ("m", m), ("n", n), ("k", k), ("t", []))}
     reading_b = _reading(b.dtype, len(sb) - 1, axes["n"], 0, axes["k"], len(sa), tile.lanes)
+    tap = _taps(k, c.sizes, sb[1:]) if reading_b.along == "lanes" else None
+    if tap is not None:
+        streams["k"].append(tap)
+        axes["k"] = merge(k, c.sizes, streams["k"])
+        axes["t"] = merge([v for v in k if tap.steps[v]], c.sizes, streams["t"])
+    reading_a = _reading(a.dtype, len(sa) - 1, axes["m"], 0, axes["k"], 0, tile.lanes)
     access = []
     for t, x in enumerate((out, *(epilogue.inputs if epilogue else ()))):
         steps = [s[len(sb) + t] for _, s in axes["n"]]
         access.append(Access(x.dtype, "splat" if t and not any(steps) else steps_of(axes["n"], len(sb) + t)))
     spill = out.dtype is not accumulator or access[0].steps != "unit"
-    sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnk"}
+    sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnkt"}
     dots = (sizes["m"] <= SKINNY and len(sa) == len(sb) == 1 and len(axes["k"]) == 1
             and axes["k"][0][1] == [1, 1])
     if dots:
         tile = Tile(tile.lanes, 2, (SKINNY,))
     elif vector_bytes == 64 and sizes["m"] <= SKINNY:
         tile = Tile(tile.lanes, 6, (4,)) if sizes["m"] <= 4 else Tile(tile.lanes, 3, (8,))
-    form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnk"), reading_a, reading_b, tuple(access), spill,
+    form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnkt"), reading_a, reading_b, tuple(access), spill,
                 epilogue, dots=dots)
     numbers, tasks, scratch = _blocks(form, sizes)
     for x, checked in (("a", sa[1:]), ("b", sb[1:])):
         numbers.update({f"{x}.{d}.size": s.size for d, s in enumerate(checked)})
-    for g, streams in zip("zmnk", (zs, ms, ns, ks), strict=True):
+    for g in "zmnkt":
         names = form.streams(g)
         if g == "z":
-            numbers.update({f"{name}.first": s.first for name, s in zip(names, streams, strict=True)})
+            numbers.update({f"{name}.first": s.first for name, s in zip(names, streams[g], strict=True)})
         for axis, (size, steps) in enumerate(axes[g]):
             numbers[f"{g}{axis}"] = size
             numbers.update({f"{name}.{g}{axis}": step for name, step in zip(names, steps, strict=True)})
-    work = prod(sizes.values()) / (tile.lanes * 5.0)  # nanoseconds: two vectors of products a cycle
+    work = prod(sizes[g] for g in "zmnk") / (tile.lanes * 5.0)  # nanoseconds: two vectors of products a cycle
     return Problem(form, numbers, tasks, scratch, work), swapped
 
 
@@ -189,6 +191,17 @@ def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand, tile) ->
     """Whether a's variables should be the columns: those that the output's innermost dimension belongs to."""
     inner = min((v for v in m + n if c.sizes[v] > 1), key=lambda v: abs(out.strides[v]), default=None)
     return inner is not None and inner in m
+
+
+def _taps(k: list[int], sizes, checks: list[Stream]) -> Stream | None:
+    """The number of the tap as a stream over the depth, if b has bounded coordinates and few taps."""
+    moving = [v for v in k if any(check.steps[v] for check in checks)]
+    if not moving or not 1 < prod(sizes[v] for v in moving) <= 128:
+        return None
+    steps, weight = [0] * len(sizes), 1
+    for v in reversed(moving):
+        steps[v], weight = weight, weight * sizes[v]
+    return Stream(tuple(steps), 0)
 
 
 def _depth_order(k: list[int], sizes, sa: Stream, sb: Stream) -> list[int]:
@@ -220,17 +233,18 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     m_chunk = _even(m, 24 * tile.height, tile.height)
     m_block, m_stripe = _even(m, 10 * tile.height, tile.height), 4 * m_chunk
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
-    numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe, "m.chunk": m_chunk, "k.block": k_block,
-               "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks,
-               "b.in_place": int(m <= 4 * SKINNY)}
+    numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe, "m.chunk": m_chunk,
+               "k.block": k_block, "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks,
+               "b.in_place": int(m <= 4 * SKINNY), "taps": sizes["t"]}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
-    ranks = dict(zip("zmnk", form.ranks, strict=True))
+    ranks = dict(zip("zmnkt", form.ranks, strict=True))
     for name, nbytes in (
             ("a", 0 if form.dots else m_chunk * k_block * item + spare),
             ("b", 0 if form.dots else n_block * k_block * item + spare),
             ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
             *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if ranks[g] > 1 else 0)
-              for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block)))):
+              for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block), ("t", sizes["t"]))),
+            ("masks", sizes["t"] * tile.vectors * 4 if ranks["t"] else 0)):
         numbers[f"scratch.{name}"] = at
         at += (nbytes + 63) // 64 * 64
     return numbers, z * m_tasks * n_tasks, at

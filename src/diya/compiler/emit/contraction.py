@@ -19,7 +19,7 @@ of tasks a call is given: results do not depend on the number of threads.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from ...dtypes import bool_, dtype, float64
@@ -72,20 +72,20 @@ class Access(NamedTuple):
 
 
 class Form(NamedTuple):
-    """All that the code of a kernel depends on. ``ranks`` are the number of index variables of z, m, n, k; ``c`` are
-    the output and the arrays that the epilogue reads; ``spill``: partial sums of the depth's blocks wait in scratch
+    """All that the code of a kernel depends on. ``ranks`` are the number of index variables of z, m, n, k and t, the
+    taps: those of k that move b's bounded coordinates, where packing b keeps a table of masks for them; ``c`` are the
+    output and the arrays that the epilogue reads; ``spill``: partial sums of the depth's blocks wait in scratch
     memory (else in the output); ``dots``: few rows and both operands contiguous along the depth, so that nothing is
     packed and vectors run along the depth."""
 
     tile: Tile
     accumulator: dtype
-    ranks: tuple[int, int, int, int]
+    ranks: tuple[int, int, int, int, int]
     a: Reading
     b: Reading
     c: tuple[Access, ...]
     spill: bool
     epilogue: Any = None
-    gathers: bool = True
     dots: bool = False
 
     @property
@@ -93,32 +93,36 @@ class Form(NamedTuple):
         """A name that is equal where the code is."""
         def reading(r: Reading) -> str:
             return f"{r.dtype.name}/{r.checks} {r.steps} along {r.along}"
-        t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnk", self.ranks, strict=True))
+        t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnkt", self.ranks, strict=True))
         c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
+        flags = "".join(f" {x}" for x, on in (("spill", self.spill), ("dots", self.dots)) if on)
         return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; tile "
-                f"{t.rows}x{t.vectors}x{t.lanes}{' spill' if self.spill else ''}{'' if self.gathers else ' scalar'}{' dots' if self.dots else ''}"
-                f"{f'; {self.epilogue.key}' if self.epilogue else ''}")
+                f"{t.rows}x{t.vectors}x{t.lanes}{flags}{f'; {self.epilogue.key}' if self.epilogue else ''}")
 
     @property
     def in_place(self) -> bool:
         """Whether tiles can read b where it lies: rows of memory are rows of a panel."""
-        return (not self.dots and self.b.steps == "unit" and self.b.along == "lanes" and not self.b.checks and self.ranks[3] <= 1
-                and self.b.dtype is self.accumulator)
+        b = self.b
+        return (b.steps == "unit" and b.along == "lanes" and not b.checks and b.dtype is self.accumulator
+                and self.ranks[3] <= 1 and not self.dots)
 
     def streams(self, group: str) -> list[str]:
-        """The streams that a group's index variables have a part in."""
+        """The streams that a group's index variables have a part in; ``t`` is the number of the tap."""
+        if group == "t":
+            return [f"b{d}" for d in range(self.b.checks)]
         a = ["a", *(f"a{d}" for d in range(self.a.checks))] if group != "n" else []
         b = ["b", *(f"b{d}" for d in range(self.b.checks))] if group != "m" else []
         c = [f"c{t}" for t in range(len(self.c))] if group != "k" else []
-        return a + b + c
+        return a + b + c + (["t"] if group == "k" and self.ranks[4] else [])
 
     def arguments(self) -> list[str]:
         """The names of the kernel's ``args``, in order."""
-        names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "m.tasks", "n.tasks", "k.blocks", "b.in_place"]
-        names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k")]
+        names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "m.tasks", "n.tasks",
+                 "k.blocks", "b.in_place", "taps"]
+        names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k", "t", "masks")]
         names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
         names += [f"{s}.first" for s in self.streams("z")]
-        for group, rank in zip("zmnk", self.ranks, strict=True):
+        for group, rank in zip("zmnkt", self.ranks, strict=True):
             for axis in range(rank):
                 names.append(f"{group}{axis}")
                 names += [f"{s}.{group}{axis}" for s in self.streams(group)]
@@ -156,6 +160,7 @@ class _Along(NamedTuple):
 
     mask: str
     coordinates: list[str]
+    steps: str
     where: Any  # unit, splat: the first offset; runs: the list of runs; strided: the vector of offsets
 
 
@@ -164,7 +169,7 @@ class _Map:
 
     def __init__(self, kernel: Kernel, group: str, start, count, table: str, capacity):
         self.kernel, self.group, self.start = kernel, group, start
-        self.rank = kernel.form.ranks["zmnk".index(group)]
+        self.rank = kernel.form.ranks["zmnkt".index(group)]
         self.tables = {}
         f = kernel.f
         if self.rank > 1:
@@ -232,7 +237,7 @@ class Kernel:
         self.attributes = f'nounwind "prefer-vector-width"="{self.lanes * form.accumulator.itemsize * 8}"'
         f = self.f = Function(symbol, [("ptr", "buffers"), ("ptr", "args"), ("i64", "begin"), ("i64", "end"),
                                        ("ptr", "scratch")], attributes=self.attributes)
-        self.b = _Vectors(f, self.lanes, form.gathers)
+        self.b = _Vectors(f, self.lanes)
         self.arg = {n: f.load("i64", f.at("i64", "%args", i)) for i, n in enumerate(form.arguments())}
         self.buffers = [f.load("ptr", f.at("ptr", "%buffers", i)) for i in range(2 + len(form.c))]
         slots = form.tile.vectors * (len(form.c) + 1)
@@ -275,13 +280,34 @@ class Kernel:
         """Index values ``i, i + 1, …`` of which ``left`` exist."""
         mask = self.below(left)
         coordinates = [m.vector(f"{stream}{d}", i) for d in range(checks)]
-        if steps in ("unit", "splat"):
-            return _Along(mask, coordinates, m.scalar(stream, i))
-        offsets = m.vector(stream, i)
         if steps == "runs":
-            self._find_runs(offsets, mask, self.runs[slot])
-            return _Along(mask, coordinates, self.runs[slot])
-        return _Along(mask, coordinates, offsets)
+            self._find_runs(m.vector(stream, i), mask, self.runs[slot])
+            return _Along(mask, coordinates, steps, self.runs[slot])
+        where = m.scalar(stream, i) if steps in ("unit", "splat") else m.vector(stream, i)
+        return _Along(mask, coordinates, steps, where)
+
+    def each_case(self, alongs: list[_Along]):
+        """Yields the vectors as they are or, where all that come in runs come in one, as contiguous: code for both."""
+        f = self.f
+        runs = [x for x in alongs if x.steps == "runs"]
+        if not runs:
+            yield alongs
+            return
+        single = "true"
+        for x in runs:
+            single = f(f"and i1 {single}, {f.compare('eq', f.load('i64', x.where), 1)}")
+        with f.when(single):
+            yield [x._replace(steps="unit", where=self._run(x.where, 1)[0]) if x.steps == "runs" else x for x in alongs]
+        with f.otherwise(single):
+            yield alongs
+
+    def _run(self, slot: str, number) -> tuple[str, str]:
+        """A run's offset and mask."""
+        f, word = self.f, f"i{self.lanes}"
+        entry = f.load("i64", f.at("i64", slot, number))
+        bits = f(f"trunc i64 {f(f'lshr i64 {entry}, 32')} to {word}")
+        offset = f(f"sext i32 {f(f'trunc i64 {entry} to i32')} to i64")
+        return offset, f(f"bitcast {word} {bits} to {self.bools}")
 
     def _find_runs(self, offsets: str, mask: str, slot: str) -> None:
         """Writes the runs of neighbouring elements among the offsets: their number, then for each its mask (high half)
@@ -306,39 +332,25 @@ class Kernel:
             turn.again = f(f"icmp ne {word} {turn.next[0]}, 0")
         f.store("i64", turn.state[1], slot)
 
+    @contextmanager
     def _each_run(self, slot: str, carry=()):
-        """A loop over runs: yields the turn (its ``state`` after the carried number), the offset and the mask."""
-        f, word = self.f, f"i{self.lanes}"
+        """A loop over runs: the turn (its ``state`` after the run's number), the run's offset and mask."""
+        f = self.f
         last = f.load("i64", slot)
+        with f.repeat(carry=[("i64", 1), *carry]) as turn:
+            yield turn, *self._run(slot, turn.state[0])
+            turn.next[0] = f.add(turn.state[0], 1)
+            turn.again = f.compare("sle", turn.next[0], last)
 
-        class Runs:
-            def __enter__(runs):
-                runs.loop = f.repeat(carry=[("i64", 1), *carry])
-                turn = runs.turn = runs.loop.__enter__()
-                entry = f.load("i64", f.at("i64", slot, turn.state[0]))
-                bits = f(f"trunc i64 {f(f'lshr i64 {entry}, 32')} to {word}")
-                offset = f(f"sext i32 {f(f'trunc i64 {entry} to i32')} to i64")
-                return turn, offset, f(f"bitcast {word} {bits} to {self.bools}")
-
-            def __exit__(runs, *error):
-                turn = runs.turn
-                turn.next[0] = f.add(turn.state[0], 1)
-                turn.again = f.compare("sle", turn.next[0], last)
-                return runs.loop.__exit__(*error)
-        return Runs()
-
-    def _offset_pointers(self, d: dtype, base: str, offsets: str) -> str:
-        return self.f(f"getelementptr {self.b.memory(d)}, ptr {base}, {self.ints} {offsets}")
-
-    def load(self, d: dtype, base: str, along: _Along, steps: str, mask: str) -> Value:
+    def load(self, d: dtype, base: str, along: _Along, mask: str) -> Value:
         """A vector from ``base`` (the address of the other groups' share); zero outside the mask."""
         f, b = self.f, self.b
         elem = b.memory(d)
-        if steps == "splat":
+        if along.steps == "splat":
             return b.load(f.at(elem, base, along.where), d, 1)
-        if steps == "unit":
+        if along.steps == "unit":
             return b.load(f.at(elem, base, along.where), d, self.lanes, mask)
-        if steps == "strided":
+        if along.steps == "strided":
             return b.gather32(base, along.where, d, mask)
         ty = b.type(d, self.lanes)
         with self._each_run(along.where, [(ty, "zeroinitializer")]) as (turn, offset, run):
@@ -347,28 +359,32 @@ class Kernel:
             turn.next[1] = f(f"select {self.bools} {run}, {ty} {part.text}, {ty} {turn.state[1]}")
         return Value(turn.state[1], d, self.lanes)
 
-    def store(self, x: Value, base: str, along: _Along, steps: str) -> None:
+    def store(self, x: Value, base: str, along: _Along) -> None:
         f, b = self.f, self.b
         elem = b.memory(x.dtype)
-        if steps == "unit":
+        if along.steps == "unit":
             b.store(x, f.at(elem, base, along.where), self.lanes, along.mask)
-        elif steps == "strided":
+        elif along.steps == "strided":
             b.scatter32(x, base, along.where, along.mask)
         else:
             with self._each_run(along.where) as (_, offset, run):
                 b.store(x, f.at(elem, base, offset), self.lanes, run)
 
     # -- packing ------------------------------------------------------------------------------------------------------
-    def fetch(self, x: str, base: str, along: _Along, offset, coordinates: list, mask: str) -> str:
-        """A vector of an operand in the accumulator's type: 0 where a coordinate is out of its bounds."""
-        f = self.f
-        reading: Reading = getattr(self.form, x)
+    def inside(self, x: str, along: _Along, coordinates: list) -> str:
+        """The lanes of a vector that exist and whose coordinates are in bounds."""
+        f, mask = self.f, along.mask
         for d, (vector, scalar) in enumerate(zip(along.coordinates, coordinates, strict=True)):
             at = f(f"add {self.ints} {vector}, {self.splat32(scalar)}")
-            inside = f(f"icmp ult {self.ints} {at}, {self.splat32(self.arg[f'{x}.{d}.size'])}")
-            mask = f(f"and {self.bools} {mask}, {inside}")
-        value = self.load(reading.dtype, f.at(self.b.memory(reading.dtype), base, offset), along, reading.steps, mask)
-        if reading.dtype.kind != "f" or reading.dtype.itemsize > 4:
+            low = f(f"icmp ult {self.ints} {at}, {self.splat32(self.arg[f'{x}.{d}.size'])}")
+            mask = f(f"and {self.bools} {mask}, {low}")
+        return mask
+
+    def fetch(self, x: str, base: str, along: _Along, offset, mask: str) -> str:
+        """A vector of an operand in the accumulator's type, 0 outside the mask."""
+        d = getattr(self.form, x).dtype
+        value = self.load(d, self.f.at(self.b.memory(d), base, offset), along, mask)
+        if d.kind != "f" or d.itemsize > 4:
             value = self.b.cast(value, self.form.accumulator)
         return self.b.operand(value, self.lanes)
 
@@ -388,20 +404,47 @@ class Kernel:
         return [self.f.add(c, m.scalar(f"{x}{d}", i)) for d, c in enumerate(first)]
 
     def _pack_lanes(self, x, base, first, lanes, lane, left, depth, kc, target, width) -> None:
+        """Row by row. The masks of b's bounds are few where few of the depth's variables move them (taps)."""
         f = self.f
         reading: Reading = getattr(self.form, x)
         parts = [self.along(lanes, x, reading.steps, f.add(lane, v), f.sub(left, v), reading.checks, n)
                  for n, v in enumerate(range(0, width, self.lanes))]
-        with f.loop(0, kc) as turn:
-            offset, coordinates = depth.scalar(x, turn.i), self._shares(x, first, depth, turn.i)
-            row = f.at(self.real, target, f.mul(turn.i, width))
-            if reading.steps == "unit" and not reading.checks:
-                ahead = f.add(depth.scalar(x, f.add(turn.i, 16)), parts[0].where)
-                for line in range(0, width * reading.dtype.itemsize, 64):
-                    prefetch(f, f.at("i8", f.at(self.b.memory(reading.dtype), base, ahead), line), 0, 3)
-            for v, part in enumerate(parts):
-                value = self.fetch(x, base, part, offset, coordinates, part.mask)
-                f.store(self.vec, value, f.at(self.real, row, v * self.lanes), self.form.accumulator.itemsize)
+        taps = x == "b" and self.form.ranks[4]
+        if taps:
+            with f.loop(0, self.arg["taps"]) as tap:
+                shares = self._shares(x, first, self.taps, tap.i)
+                for v, part in enumerate(parts):
+                    mask = f(f"bitcast {self.bools} {self.inside(x, part, shares)} to i{self.lanes}")
+                    f.store(f"i{self.lanes}", mask, self._mask_at(v, tap.i))
+        for case in self.each_case(parts):
+            with f.loop(0, kc) as turn:
+                if taps:
+                    tap = depth.scalar("t", turn.i)
+                    masks = [f.load(f"i{self.lanes}", self._mask_at(v, tap)) for v in range(len(case))]
+                    masks = [f(f"bitcast i{self.lanes} {m} to {self.bools}") for m in masks]
+                elif reading.checks:
+                    shares = self._shares(x, first, depth, turn.i)
+                    masks = [self.inside(x, part, shares) for part in case]
+                else:
+                    masks = [part.mask for part in case]
+                self._pack_row(x, base, case, masks, depth, turn.i, target, width)
+
+    def _mask_at(self, v: int, tap) -> str:
+        """Where the mask of a panel's vector for a tap is kept (a word each)."""
+        at = self.f.at("i8", "%scratch", self.arg["scratch.masks"])
+        return self.f.at("i32", at, self.f.add(self.f.mul(tap, self.form.tile.vectors), v))
+
+    def _pack_row(self, x, base, parts, masks, depth, k, target, width) -> None:
+        f, reading = self.f, getattr(self.form, x)
+        offset = depth.scalar(x, k)
+        row = f.at(self.real, target, f.mul(k, width))
+        if reading.steps == "unit" and not reading.checks:
+            ahead = f.add(depth.scalar(x, f.add(k, 16)), parts[0].where)
+            for line in range(0, width * reading.dtype.itemsize, 64):
+                prefetch(f, f.at("i8", f.at(self.b.memory(reading.dtype), base, ahead), line), 0, 3)
+        for v, (part, mask) in enumerate(zip(parts, masks, strict=True)):
+            value = self.fetch(x, base, part, offset, mask)
+            f.store(self.vec, value, f.at(self.real, row, v * self.lanes), self.form.accumulator.itemsize)
 
     def _pack_depth(self, x, base, first, lanes, lane, left, depth, kc, target, width) -> None:
         """Squares of lanes × depth, transposed. Only what lies in memory as it is needed is read from there directly;
@@ -436,7 +479,8 @@ class Kernel:
 
     def _lane(self, x, base, first, lanes, lane, part: _Along) -> str:
         """One row or column along the depth."""
-        return self.fetch(x, base, part, lanes.scalar(x, lane), self._shares(x, first, lanes, lane), part.mask)
+        mask = self.inside(x, part, self._shares(x, first, lanes, lane))
+        return self.fetch(x, base, part, lanes.scalar(x, lane), mask)
 
     # -- the register tile --------------------------------------------------------------------------------------------
     def _tile_function(self, rows: int, vectors: int) -> Function:
@@ -445,13 +489,14 @@ class Kernel:
         tile, ty, real = self.form.tile, self.vec, self.real
         f = self._inner(f"tile{rows}x{vectors}", [("i64", "depth"), ("ptr noalias", "a"), ("ptr noalias", "b"),
                                                   ("i64", "step"), ("i64", "ahead"), ("ptr noalias", "tile")])
-        fma = f"llvm.fmuladd.v{self.lanes}f{self.form.accumulator.itemsize * 8}"
+        item = self.form.accumulator.itemsize
+        fma = f"llvm.fmuladd.v{self.lanes}f{item * 8}"
         cells = [(i, v) for i in range(rows) for v in range(vectors)]
         carry = [("ptr", "%a"), ("ptr", "%b"), *[(ty, "zeroinitializer")] * len(cells)]
         with f.loop(0, "%depth", carry=carry) as k:
             a, b = k.state[:2]
-            columns = [f.load(ty, f.at(real, b, v * self.lanes), self.form.accumulator.itemsize) for v in range(vectors)]
-            for line in range(0, vectors * self.lanes * self.form.accumulator.itemsize, 64):
+            columns = [f.load(ty, f.at(real, b, v * self.lanes), item) for v in range(vectors)]
+            for line in range(0, vectors * self.lanes * item, 64):
                 prefetch(f, f.at("i8", f.at(real, b, "%ahead"), line), 0, 2)
             for i in range(rows):
                 one = f(f"insertelement {ty} poison, {real} {f.load(real, f.at(real, a, i))}, i32 0")
@@ -492,7 +537,7 @@ class Kernel:
         return f
 
     def _swap(self, f: Function, low: str, high: str, step: int) -> tuple[str, str]:
-        """Two vectors with the odd blocks (of ``step`` lanes) of the first and the even ones of the second exchanged."""
+        """Two vectors with the first's odd blocks of ``step`` lanes and the second's even ones exchanged."""
         n, out = self.lanes, []
         for pick in ([k if not k & step else n + k - step for k in range(n)],
                      [k + step if not k & step else n + k for k in range(n)]):
@@ -530,10 +575,12 @@ class Kernel:
         for s, d, buffer in zip(["a", "b"] + [f"c{t}" for t in range(len(form.c))],
                                 [form.a.dtype, form.b.dtype] + [c.dtype for c in form.c], self.buffers, strict=True):
             pointers[s] = f.at(self.b.memory(d), buffer, share[s])
-        part = {x: f.at("i8", "%scratch", arg[f"scratch.{x}"]) for x in ("a", "b", "partial", "m", "n", "k")}
+        part = {x: f.at("i8", "%scratch", arg[f"scratch.{x}"]) for x in ("a", "b", "partial", "m", "n", "k", "t")}
         nc = f.min(f.sub(arg["N"], column), arg["n.block"])
         spare = 2 * self.lanes  # tables may be read past their end
         columns = _Map(self, "n", column, nc, part["n"], f.add(arg["n.block"], spare))
+        if form.ranks[4]:
+            self.taps = _Map(self, "t", 0, arg["taps"], part["t"], arg["taps"])
         with f.loop(row, row_end, arg["m.stripe"]) as stripe, f.loop(0, arg["k.blocks"]) as block:
             stripe_end = f.min(f.add(stripe.i, arg["m.stripe"]), row_end)
             k = f.mul(block.i, arg["k.block"])
@@ -554,8 +601,8 @@ class Kernel:
                 if not form.dots:
                     self.pack("a", pointers["a"], first, rows, 0, mc, depth, kc, part["a"], form.tile.height)
                 kept = f.mul(f.sub(chunk.i, stripe.i), arg["n.block"])
-                self._tiles(pointers, {**part, "partial": f.at(self.real, part["partial"], kept)}, rows, mc, columns, nc,
-                            depth, kc, begins, ends)
+                here = {**part, "partial": f.at(self.real, part["partial"], kept)}
+                self._tiles(pointers, here, rows, mc, columns, nc, depth, kc, begins, ends)
 
     def _tiles(self, pointers, part, rows, mc, columns, nc, depth, kc, begins, ends) -> None:
         f, form, tile = self.f, self.form, self.form.tile
@@ -573,8 +620,10 @@ class Kernel:
                     strip = f.at(self.real, part["a"], f.mul(i.i, self.arg["k.block"]))
                     self._prefetch_rows(pointers["c0"], rows, i.i, height, alongs[0][0])
                     self._multiply(height, left, kc, strip, panel)
-                with f.loop(0, height) as r:
-                    self._store_row(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, alongs, begins, ends)
+                for flat in self.each_case([x for row in alongs for x in row]):
+                    cases = [flat[t:t + tile.vectors] for t in range(0, len(flat), tile.vectors)]
+                    with f.loop(0, height) as r:
+                        self._store_row(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, cases, begins, ends)
 
     def _panel(self, pointers, part, columns, column, left, depth) -> tuple[str, Any, Any]:
         """Where a panel of b lies, how far apart its rows are, and how far on to prefetch."""
@@ -646,11 +695,12 @@ class Kernel:
     def _prefetch_rows(self, base, rows, row, height, along) -> None:
         """Calls the output's lines to the cache while the tile is computed."""
         f, c = self.f, self.form.c[0]
-        if c.steps != "unit":
+        if c.steps not in ("unit", "runs"):
             return
         elem = self.b.memory(c.dtype)
+        first = along.where if c.steps == "unit" else self._run(along.where, 1)[0]
         with f.loop(0, height) as r:
-            at = f.at(elem, base, f.add(rows.scalar("c0", f.add(row, r.i)), along.where))
+            at = f.at(elem, base, f.add(rows.scalar("c0", f.add(row, r.i)), first))
             for line in range(0, self.form.tile.width * c.dtype.itemsize, 64):
                 prefetch(f, f.at("i8", at, line), 1, 3)
 
@@ -670,25 +720,25 @@ class Kernel:
             if form.spill:
                 before = b.load(f.at(real, kept, v * self.lanes), form.accumulator, self.lanes, old)
             else:
-                before = self.load(form.accumulator, bases[0], alongs[0][v], form.c[0].steps, old)
+                before = self.load(form.accumulator, bases[0], alongs[0][v], old)
             sums.append(b.add(value, before))
         if not form.spill and form.epilogue is None:
             for v, value in enumerate(sums):
-                self.store(value, bases[0], alongs[0][v], form.c[0].steps)
+                self.store(value, bases[0], alongs[0][v])
             return
         with f.otherwise(ends):
             for v, value in enumerate(sums):
                 if form.spill:
                     b.store(value, f.at(real, kept, v * self.lanes), self.lanes)
                 else:
-                    self.store(value, bases[0], alongs[0][v], form.c[0].steps)
+                    self.store(value, bases[0], alongs[0][v])
         with f.when(ends):
             for v, value in enumerate(sums):
-                inputs = [self.load(c.dtype, base, along[v], c.steps, along[v].mask)
+                inputs = [self.load(c.dtype, base, along[v], along[v].mask)
                           for c, base, along in list(zip(form.c, bases, alongs, strict=True))[1:]]
                 if form.epilogue is not None:
                     value = form.epilogue.emit(b, value, *inputs)
-                self.store(b.cast(value, form.c[0].dtype), bases[0], alongs[0][v], form.c[0].steps)
+                self.store(b.cast(value, form.c[0].dtype), bases[0], alongs[0][v])
 
 
 def kernel(form: Form, symbol: str) -> str:
