@@ -24,6 +24,7 @@ from . import distance as distance  # isort: skip
 from . import loss as loss  # isort: skip
 from . import convolution as convolution  # isort: skip
 from . import pooling as pooling  # isort: skip
+from . import normalization as normalization  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 
