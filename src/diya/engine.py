@@ -191,11 +191,7 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
                 raise RuntimeError("internal error: a value is wanted that was never recorded; please report this")
             return
         counters.nodes_recorded += count
-        try:
-            _run(nodes, count, wanted, keep_views)
-        except BaseException:
-            _pending[:0] = [n for n in nodes if n.value is None]
-            raise
+        _run(nodes, count, wanted, keep_views)
 
 
 _failed = False  # whether any node ever failed: only then need a flush look for what a failure poisons
@@ -290,7 +286,13 @@ def _run(nodes: list[Node], count: int, wanted: Node | None, keep_views: bool) -
         _programs.move_to_end(full_key)
     # 5. Run it.
     arguments = [x.value for x in leaves]
-    results = run_program(program, arguments, wanted is not None)
+    try:
+        results = run_program(program, arguments, wanted is not None)
+    except BaseException:
+        for i in deferred:
+            _pending.remove(nodes[i])
+        _pending[:0] = nodes
+        raise
     counters.flushes += 1
     counters.nodes_run += len(live)
     # 6. Hand the values out, and let go of the graph.

@@ -117,9 +117,13 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
         if isinstance(v, Exception):
             out.append(v)
             continue
-        v = _dense(v, code[j].type)
-        if v.base is not None or not v.flags.writeable or any(v is h for h in handed):
-            v = v.copy()  # an output never shares memory with an argument or another output
+        try:
+            v = _dense(v, code[j].type)
+            if v.base is not None or not v.flags.writeable or any(v is h for h in handed):
+                v = v.copy()  # an output never shares memory with an argument or another output
+        except MemoryError as error:
+            out.append(error)
+            continue
         handed.append(v)
         out.append(Buffer.of(v))
     return out
