@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ....dtypes import bfloat16
 from ....tensor import Tensor, _from_array
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
@@ -108,7 +109,9 @@ def collate_tensor_fn(batch: Sequence[Tensor], *, collate_fn_map: FnMap | None =
                            f"{list(other)} later: samples of a batch must have one shape, or pass a collate_fn")
     if any(t.requires_grad or t.dtype is not first.dtype for t in batch):
         return stack(list(batch), 0)
-    return _from_array(np.stack([t._to_array() for t in batch]), first.dtype)
+    if first.dtype is bfloat16:
+        return _from_array(np.stack([t._to_array() for t in batch]), bfloat16)
+    return _from_array(np.stack([t.numpy() for t in batch]), first.dtype)
 
 
 def collate_numpy_array_fn(batch: Sequence[np.ndarray], *, collate_fn_map: FnMap | None = None) -> Any:

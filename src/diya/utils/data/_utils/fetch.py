@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .... import engine
 from ....dtypes import bfloat16
 from ....tensor import Tensor, _from_array
 from ..dataset import Subset, TensorDataset, items_of
@@ -26,7 +27,24 @@ class MapFetcher:
             return self.collate_fn(self.dataset[index])
         if self.gathers and (batch := _gathered(self.dataset, index)) is not None:
             return batch
-        return self.collate_fn(items_of(self.dataset, index))
+        if callable(getattr(self.dataset, "__getitems__", None)):
+            return self.collate_fn(items_of(self.dataset, index))
+        return self.collate_fn([_settled(self.dataset[i]) for i in index])
+
+
+def _settled(sample: Any) -> Any:
+    """Runs what a sample still has to compute: as one small program that every sample meets again. Left to the batch,
+    it would be one as long as the batch, compiled for every batch size."""
+    if isinstance(sample, Tensor):
+        if sample._storage.node.value is None:
+            engine.flush()
+    elif isinstance(sample, (tuple, list)):
+        for part in sample:
+            _settled(part)
+    elif isinstance(sample, dict):
+        for part in sample.values():
+            _settled(part)
+    return sample
 
 
 def _gathered(dataset: Any, indices: Sequence[int]) -> list[Tensor] | None:
@@ -54,7 +72,7 @@ class IterableFetcher:
             raise StopIteration
         if not self.auto_collation:
             return self.collate_fn(next(self.samples))
-        samples = list(itertools.islice(self.samples, len(index)))
+        samples = [_settled(s) for s in itertools.islice(self.samples, len(index))]
         self.ended = len(samples) < len(index)
         if not samples or (self.ended and self.drop_last):
             raise StopIteration
