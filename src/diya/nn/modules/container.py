@@ -189,9 +189,9 @@ class ModuleList(Module):
         for i in range(1, len(shown) + 1):
             if i < len(shown) and shown[i] == shown[start]:
                 continue
-            label = f"({start}): {shown[start]}" if i - start == 1 else f"({start}-{i - 1}): {i - start} x "
-                                                                        f"{shown[start]}"
-            lines.append(_addindent(label, 2))
+            times = i - start
+            label = f"({start}): " if times == 1 else f"({start}-{i - 1}): {times} x "
+            lines.append(_addindent(label + shown[start], 2))
             start = i
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 

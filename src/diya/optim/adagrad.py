@@ -1,0 +1,71 @@
+"""Adagrad (Duchi et al., 2011)."""
+
+from __future__ import annotations
+
+import diya
+
+from ..tensor import Tensor
+from .optimizer import RuleOptimizer, check_lr, number, scalar_tensor
+
+__all__ = ["Adagrad"]
+
+
+class Adagrad(RuleOptimizer):
+    """p ← p - lr·g/(√s + eps) with the sum s of g²."""
+
+    _group_defaults = {"foreach": None, "maximize": False, "differentiable": False, "fused": None}
+
+    def __init__(self, params, lr: float | Tensor = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
+                 maximize: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:
+        check_lr(lr)
+        if not 0.0 <= lr_decay:
+            raise ValueError(f"Invalid lr_decay value: {lr_decay}")
+        if not 0.0 <= weight_decay:
+            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+        if not 0.0 <= initial_accumulator_value:
+            raise ValueError(f"Invalid initial_accumulator_value value: {initial_accumulator_value}")
+        if not 0.0 <= eps:
+            raise ValueError(f"Invalid epsilon value: {eps}")
+        super().__init__(params, {
+            "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value, "foreach": foreach, "maximize": maximize,
+            "differentiable": differentiable, "fused": fused})
+        if fused and differentiable:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        if fused and foreach:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.begin(p, p, self.state[p], group)
+
+    def begin(self, p, grad, state, group):
+        start = group["initial_accumulator_value"]
+        state["step"] = scalar_tensor(0.0)
+        with diya.no_grad():
+            state["sum"] = diya.full_like(p, complex(start, start) if p.dtype.is_complex else start)
+
+    def share_memory(self) -> None:
+        """Moves the state to memory shared between processes."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["sum"].share_memory_()
+
+    def tensors(self, p, state, group):
+        return [p, state["sum"]]
+
+    def plan(self, group, step, *numbers):
+        decay = group["weight_decay"]
+        rate = number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
+        return (decay != 0, group["maximize"]), (decay, group["eps"], -rate), ()
+
+    @staticmethod
+    def rule(o, flags, k, grad, p, total):
+        decays, maximize = flags
+        decay, eps, minus_rate = k
+        if maximize:
+            grad = o.neg(grad)
+        if decays:
+            grad = o.add(grad, o.mul(decay, p))
+        total = o.add(total, o.mul(grad, grad))
+        return o.add(p, o.div(o.mul(minus_rate, grad), o.add(o.sqrt(total), eps))), total
