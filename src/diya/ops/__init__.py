@@ -25,6 +25,8 @@ from . import loss as loss  # isort: skip
 from . import convolution as convolution  # isort: skip
 from . import pooling as pooling  # isort: skip
 from . import normalization as normalization  # isort: skip
+from . import embedding as embedding  # isort: skip
+from . import attention as attention  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 

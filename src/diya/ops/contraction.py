@@ -7,6 +7,8 @@ A contraction sums products of two operands over some indices, each operand read
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -91,105 +93,102 @@ CONTRACT = primitive("contract", "contract", _infer, interpret=_interpret)
 # -- its gradient --------------------------------------------------------------------------------------------------------
 
 
-def _operand_gradient(g: Tensor, other: Tensor, spec: Contraction, which: str, shape) -> Tensor:
-    """The gradient of one operand: a contraction of ``g`` with the other one.
+class _Gradient(NamedTuple):
+    """How the gradient of an operand is computed: steps of the zeros put between the elements of ``g`` and of the other
+    operand, dimension by dimension (None where all are 1), and the contraction of the two."""
 
-    A coordinate that is one plain index is kept as it is. A coordinate such as oh·s + kh·d − p is turned round: the
-    gradient at h takes g at oh = (h + p − kh·d) / s, so g is spread out by s with zeros between and read at
-    h + p − kh·d, which is affine again.
+    g_steps: tuple[int, ...] | None
+    other_steps: tuple[int, ...] | None
+    spec: Contraction
+
+
+def _solve(coords: tuple[Affine, ...], sizes, n_out: int) -> list[tuple[int, int] | None]:
+    """For each coordinate of an operand, the index variable (and its coefficient) to express through the others: one that
+    the output has, if there is one, since the gradient of the output is what will be read there."""
+    taken: set[int] = set()
+    solved: list[tuple[int, int] | None] = []
+    for terms, _ in coords:
+        free = [t for t in terms if t[0] not in taken]
+        if terms and not free:
+            raise NotImplementedError("contract: the gradient of an operand that reads one index in two dimensions")
+        candidates = [t for t in free if t[0] < n_out] or free
+        found = max(candidates, key=lambda t: (sizes[t[0]], abs(t[1]))) if candidates else None
+        if found is not None:
+            taken.add(found[0])
+        solved.append(found)
+    return solved
+
+
+@lru_cache(4096)
+def _plan_gradient(spec: Contraction, which: str, shape: tuple[int, ...]) -> _Gradient:
+    """The gradient of one operand, of ``shape``, as a contraction of the output's gradient with the other operand.
+
+    A coordinate that is one plain index stays. A coordinate such as oh·s + kh·d − p is turned round: the gradient at h
+    takes g at oh = (h + p − kh·d) / s, so g is spread out by s with zeros between and read at h + p − kh·d, which is
+    affine again. Reads outside of g are zero, which keeps oh in its range.
     """
     mine, theirs = (spec.a, spec.b) if which == "a" else (spec.b, spec.a)
-    sizes, n_out = list(spec.sizes), spec.n_out
-    new_sizes: list[int] = list(shape)                     # output variables: this operand's dimensions
-    place: dict[int, Affine] = {}                          # old variable -> expression in new variables
-    spread: dict[int, int] = {}                            # old output variable -> step of the zeros put into g
-    taken: set[int] = set()
-    rest: list[int] = []
-    solved = []
-    for d, (terms, const) in enumerate(mine):
-        plain = [t for t in terms if t[0] not in taken]
-        if not terms:
-            solved.append(None)
-            continue
-        # Solve for an output variable if there is one (g has it), preferring the largest; else for a reduced one.
-        candidates = [t for t in plain if t[0] < n_out] or plain
-        if not candidates:
-            raise NotImplementedError("contract: the gradient of an operand that reads one index in two dimensions")
-        var, coeff = max(candidates, key=lambda t: (sizes[t[0]], abs(t[1])))
-        taken.add(var)
-        solved.append((var, coeff, d))
-    keep = [v for v in range(len(sizes)) if v not in taken]
-    for v in keep:
-        rest.append(v)
-        place[v] = Affine(((len(shape) + len(rest) - 1, 1),))
-        new_sizes.append(sizes[v])
-    guard: list[tuple[int, int]] = []
-    for d, item in enumerate(solved):
-        terms, const = mine[d]
+    sizes, n_out = spec.sizes, spec.n_out
+    solved = _solve(mine, sizes, n_out)
+    taken = {item[0] for item in solved if item is not None}
+    others = [v for v in range(len(sizes)) if v not in taken]
+    place = {v: Affine(((len(shape) + k, 1),)) for k, v in enumerate(others)}  # old variable -> in the new variables
+    spread: dict[int, int] = {}
+    used = {v for terms, _ in theirs for v, _ in terms}
+    for d, ((terms, const), item) in enumerate(zip(mine, solved, strict=True)):
         if item is None:
             continue
-        var, coeff, _ = item
-        # coeff·var = d_index − const − Σ others
-        expression = {d: 1}
+        var, coeff = item  # coeff·var = index of this dimension − const − the other terms
+        total = {d: 1}
         constant = -const
         for v, c in terms:
             if v != var:
-                inner = place[v]
-                for nv, nc in inner.terms:
-                    expression[nv] = expression.get(nv, 0) - c * nc
-                constant -= c * inner.const
-        if coeff < 0:
-            expression = {v: -c for v, c in expression.items()}
-            constant = -constant
-        step = abs(coeff)
-        if step != 1:
-            spread[var] = step
-        place[var] = Affine(tuple(sorted((v, c) for v, c in expression.items() if c)), constant)
-        guard.append((var, step))
+                for nv, nc in place[v].terms:
+                    total[nv] = total.get(nv, 0) - c * nc
+                constant -= c * place[v].const
+        sign = 1 if coeff > 0 else -1
+        place[var] = Affine(tuple(sorted((v, sign * c) for v, c in total.items() if c)), sign * constant)
+        if abs(coeff) != 1:
+            spread[var] = abs(coeff)
+        if var >= n_out and var not in used:
+            raise NotImplementedError("contract: an index that is summed over one operand alone has no affine gradient")
 
-    def rewritten(coords, operand: Tensor, scaled: dict[int, int]):
+    def rewritten(coords) -> tuple[Affine, ...]:
         out = []
         for terms, const in coords:
-            total: dict[int, int] = {}
-            constant = const
-            for v, c in terms:
-                inner = place[v]
-                if v in scaled and len(terms) > 1:
-                    raise NotImplementedError("contract: this combination of strides has no affine gradient")
-                for nv, nc in inner.terms:
-                    total[nv] = total.get(nv, 0) + c * nc
-                constant += c * inner.const
-            out.append(Affine(tuple(sorted((v, c) for v, c in total.items() if c)), constant))
-        return tuple(out)
-    from .movement import fold
-    g_coords = tuple(Affine(((v, 1),)) for v in range(n_out))
-    if any(v in spread for v in range(n_out)):
-        wide = [(sizes[v] - 1) * spread.get(v, 1) + 1 if sizes[v] else 0 for v in range(n_out)]
-        dense = contiguous_strides(wide)
-        g = fold(g, wide, (tuple(g.shape), tuple(dense[v] * spread.get(v, 1) for v in range(n_out)), 0))
-    used_by_other = {v for terms, _ in theirs for v, _ in terms}
-    if any(v in spread for v in used_by_other):
-        from .movement import fold as spread_fold
-        wide = []
-        steps = []
-        for d, (terms, const) in enumerate(theirs):
-            step = spread.get(terms[0][0], 1) if len(terms) == 1 else 1
             if len(terms) > 1 and any(v in spread for v, _ in terms):
                 raise NotImplementedError("contract: this combination of strides has no affine gradient")
-            if step != 1 and (terms[0][1] != 1 or const):
-                raise NotImplementedError("contract: this combination of strides has no affine gradient")
-            wide.append((other.shape[d] - 1) * step + 1 if other.shape[d] else 0)
-            steps.append(step)
-        dense = contiguous_strides(wide)
-        other = spread_fold(other, wide, (tuple(other.shape), tuple(st * k for st, k in zip(dense, steps, strict=True)), 0))
-    # A solved variable must lie in its range: g (and the other operand) read as zero outside of theirs, which says so,
-    # unless neither reads it.
-    for var, _ in guard:
-        if var >= n_out and var not in used_by_other:
-            raise NotImplementedError("contract: an index that is summed over one operand alone has no affine gradient")
-    n_new = len(shape)
-    spec_new = Contraction(tuple(new_sizes), n_new, rewritten(g_coords, g, {}), rewritten(theirs, other, {}))
-    return contract(g, other.conj() if other.dtype.kind == "c" else other, spec_new)
+            total: dict[int, int] = {}
+            for v, c in terms:
+                for nv, nc in place[v].terms:
+                    total[nv] = total.get(nv, 0) + c * nc
+                const += c * place[v].const
+            out.append(Affine(tuple(sorted((v, c) for v, c in total.items() if c)), const))
+        return tuple(out)
+
+    def steps(coords) -> tuple[int, ...] | None:
+        found = tuple(spread.get(terms[0][0], 1) if len(terms) == 1 else 1 for terms, _ in coords)
+        if any(step != 1 and (terms[0][1] != 1 or const) for step, (terms, const) in zip(found, coords, strict=True)):
+            raise NotImplementedError("contract: this combination of strides has no affine gradient")
+        return found if any(step != 1 for step in found) else None
+    output = tuple(Affine(((v, 1),)) for v in range(n_out))
+    made = Contraction(tuple(shape) + tuple(sizes[v] for v in others), len(shape), rewritten(output), rewritten(theirs))
+    return _Gradient(steps(output), steps(theirs), made)
+
+
+def _spread(x: Tensor, steps: tuple[int, ...] | None) -> Tensor:
+    """``x`` with ``step - 1`` zeros between its elements along each dimension."""
+    if steps is None:
+        return x
+    from .movement import fold
+    wide = [(s - 1) * k + 1 if s else 0 for s, k in zip(x.shape, steps, strict=True)]
+    dense = contiguous_strides(wide)
+    return fold(x, wide, (tuple(x.shape), tuple(st * k for st, k in zip(dense, steps, strict=True)), 0))
+
+
+def _operand_gradient(g: Tensor, other: Tensor, spec: Contraction, which: str, shape) -> Tensor:
+    plan = _plan_gradient(spec, which, tuple(shape))
+    return contract(_spread(g, plan.g_steps), _spread(other.conj(), plan.other_steps), plan.spec)
 
 
 _RULE = Rule("Contract", ("a", "b"), dict(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .. import dtypes
 from ..graph import Affine, Contraction, broadcast_shapes
 from ..tensor import Tensor
@@ -97,46 +99,38 @@ def matmul(input, other):
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{k} and {k2}x{b.shape[-1] if b.dim() > 1 else 1}): "
                            f"the last dimension of {list(a.shape)} must equal the {'second to last' if b.dim() > 1 else 'only'} "
                            f"dimension of {list(b.shape)}")
-    # Index variables: the common batch dimensions, then m and n where there are, then k.
-    batch_a, batch_b = a.shape[:-2], b.shape[:-2]
-    batch = broadcast_shapes(batch_a, batch_b) if batch_a and batch_b else tuple(batch_a or batch_b)
-    a, b = _drop_broadcast(a, batch, 2), _drop_broadcast(b, batch, 2)
-    nb = len(batch)
+    squeeze_a, squeeze_b, spec = _matmul_spec(a.shape, b.shape)
+    if squeeze_a:
+        a = a.squeeze(squeeze_a)
+    if squeeze_b:
+        b = b.squeeze(squeeze_b)
+    return contract(a, b, spec, "Mm" if input.dim() == other.dim() == 2 else "Bmm")
+
+
+@lru_cache(4096)
+def _matmul_spec(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], Contraction]:
+    """Batch dimensions of each operand that only broadcast (they are dropped), and the contraction of what is left: its
+    index variables are the common batch dimensions, then m and n where there are, then k."""
+    batch = broadcast_shapes(a[:-2], b[:-2])
     sizes = list(batch)
-    m = n = None
-    if a.dim() > 1:
+    m = n = -1
+    if len(a) > 1:
         m = len(sizes)
-        sizes.append(input.shape[-2])
-    if b.dim() > 1:
+        sizes.append(a[-2])
+    if len(b) > 1:
         n = len(sizes)
-        sizes.append(other.shape[-1])
-    n_out = len(sizes)
-    sizes.append(k)
-    return contract(a, b, Contraction(tuple(sizes), n_out, _coords(a, nb, batch, m, n_out, 2, first=True),
-                                      _coords(b, nb, batch, n_out, n, 2, first=False)),
-                    "Mm" if input.dim() == other.dim() == 2 else "Bmm")
+        sizes.append(b[-1])
+    k = len(sizes)
+    sizes.append(a[-1])
 
-
-def _drop_broadcast(x: Tensor, batch, inner: int) -> Tensor:
-    """Without batch dimensions that only broadcast (size 1 against more): the contraction does not index them."""
-    lead = len(batch) - (x.dim() - inner)
-    gone = [d for d in range(max(0, x.dim() - inner)) if x.shape[d] == 1 and batch[lead + d] != 1]
-    return x.squeeze(gone) if gone else x
-
-
-def _coords(x: Tensor, nb: int, batch, row, column, inner: int, first: bool) -> tuple[Affine, ...]:
-    if x.dim() == 1:
-        return _v(column if first else row)
-    have = x.dim() - inner
-    # batch variables that this operand has: those whose size it shares, matched from the right
-    variables: list[int] = []
-    v = nb - 1
-    for d in range(have - 1, -1, -1):
-        while x.shape[d] != batch[v] or v - d < 0:
-            v -= 1
-        variables.append(v)
-        v -= 1
-    return _v(*reversed(variables), row, column)
+    def operand(shape, inner):
+        lead = len(batch) - (len(shape) - 2)
+        own = range(max(0, len(shape) - 2))
+        gone = tuple(d for d in own if shape[d] == 1 and batch[lead + d] != 1)
+        return gone, _v(*[lead + d for d in own if d not in gone], *inner)
+    gone_a, at_a = operand(a, (m, k) if len(a) > 1 else (k,))
+    gone_b, at_b = operand(b, (k, n) if len(b) > 1 else (k,))
+    return gone_a, gone_b, Contraction(tuple(sizes), k, at_a, at_b)
 
 
 Tensor.__matmul__ = lambda self, other: matmul(self, other) if isinstance(other, Tensor) else NotImplemented  # type: ignore
