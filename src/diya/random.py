@@ -75,23 +75,18 @@ class Generator:
     def _seed(self, seed: int) -> None:
         with self._lock:
             self._initial_seed = seed
-            self._bits: np.random.MT19937 | None = None  # made at the first draw: numpy.random is slow to import
-            self._words: np.random.Generator | None = None
+            self._bits: Any = None  # see _engine; made at the first draw, as numpy.random is slow to import
+            self._words: Any = None
             self._untouched = True
             self._cached_normal: float | None = None
             self._cached_float_normal: float | None = None
             self._philox_offset = 0
 
-    def _load(self, key: np.ndarray, position: int) -> None:
-        self._bits = np.random.MT19937(0)
-        self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
-        self._words = np.random.Generator(self._bits)
-
     def get_state_bytes(self) -> np.ndarray:
         """The state as 5056 bytes (uint8 array), laid out as PyTorch lays it out."""
         with self._lock:
             if self._bits is None:
-                self._load(_seed_words(self._initial_seed), _N)
+                self._bits, self._words = _engine(_seed_words(self._initial_seed), _N)
             state = self._bits.state["state"]
             position = int(state["pos"])
             head = _STATE_HEAD.pack(self._initial_seed, _N - position + 1, 1, 0 if self._untouched else position)
@@ -114,7 +109,7 @@ class Generator:
             raise RuntimeError("Invalid mt19937 state: pass what get_state() returned")
         with self._lock:
             self._initial_seed = seed
-            self._load(key, _N - left + 1)
+            self._bits, self._words = _engine(key, _N - left + 1)
             self._untouched = position == 0
             self._cached_normal = cached if has_cached else None
             self._cached_float_normal = cached_float if has_float else None
@@ -156,7 +151,7 @@ class Generator:
         """The next ``n`` words of the stream (uint32)."""
         with self._lock:
             if self._words is None:
-                self._load(_seed_words(self._initial_seed), _N)
+                self._bits, self._words = _engine(_seed_words(self._initial_seed), _N)
             if n:
                 self._untouched = False
             return self._words.integers(0, 2**32, n, np.uint32)
@@ -222,6 +217,13 @@ def _seed_words(seed: int) -> np.ndarray:
         word = (1812433253 * (word ^ word >> 30) + i) & 0xFFFFFFFF
         words.append(word)
     return np.array(words, np.uint32)
+
+
+def _engine(key: np.ndarray, position: int) -> tuple[Any, Any]:
+    """MT19937 at a word of a block, and the same as a numpy generator, which hands out many words at once."""
+    bits = np.random.MT19937(0)
+    bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
+    return bits, np.random.Generator(bits)
 
 
 def _restore(device: str, state: bytes) -> Generator:

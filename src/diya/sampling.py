@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .random import Generator
 
 Shape = Sequence[int]
-DType = "dtypes.dtype | str"
+Real = float | np.floating
+DType = dtypes.dtype | str
 
 _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}  # bits of a significand
 _CXX = {"uint8": "unsigned char", "int8": "signed char", "int16": "short", "int32": "int", "int64": "long",
@@ -338,7 +339,7 @@ def _representable(bound: int, dtype: dtypes.dtype, first: bool) -> int:
     return rounded - step if rounded >= bound else bound
 
 
-def _fma(a: np.ndarray, b: float, c: float) -> np.ndarray:
+def _fma(a: np.ndarray, b: Real, c: Real) -> np.ndarray:
     """``a * b + c`` rounded once, in the precision of ``a``."""
     if a.dtype == np.float32:
         return (a.astype(np.float64) * np.float64(b) + np.float64(c)).astype(np.float32)

@@ -164,6 +164,24 @@ def test_shuffles_equal_their_loops(n):
     assert sampling._shuffle_inside_out(Generator().manual_seed(n), n).tolist() == inside_out(words, n)
 
 
+def test_tensors_are_filled_in_the_order_of_their_memory():
+    for fill in (lambda t: t.uniform_(), lambda t: t.bernoulli_(0.5), lambda t: t.random_(9), lambda t: t.exponential_()):
+        torch.manual_seed(0)
+        dense = fill(torch.empty(4, 3, 5))
+        torch.manual_seed(0)
+        permuted = fill(torch.empty(4, 3, 5).permute(2, 0, 1))
+        assert permuted.permute(1, 2, 0).tolist() == dense.tolist()
+    torch.manual_seed(0)
+    scalars = [torch.empty(()).normal_().item() for _ in range(20)]
+    torch.manual_seed(0)
+    assert torch.empty(5, 4).t().normal_().t().flatten().tolist() == pytest.approx(scalars, rel=2e-7)
+    row = torch.zeros(3, 20)
+    torch.manual_seed(0)
+    row[1].normal_()
+    torch.manual_seed(0)
+    assert row[1].tolist() == torch.randn(20).tolist() and row[0].abs().sum() == 0
+
+
 def test_half_precisions_never_reach_the_open_end():
     for dtype in ("float16", "bfloat16"):
         x = sampling.uniform(Generator().manual_seed(0), (100_000,), dtype)

@@ -52,7 +52,7 @@ class TensorDataset(Dataset[tuple["Tensor", ...]]):
         if any(t.shape[0] != tensors[0].shape[0] for t in tensors):
             raise AssertionError("Size mismatch between tensors: "
                                  f"their first sizes are {[t.shape[0] for t in tensors]}")
-        self.tensors = tensors
+        self.tensors: tuple[Any, ...] = tensors
 
     def __getitem__(self, index):
         return tuple(t[index] for t in self.tensors)
@@ -164,10 +164,10 @@ class Subset(Dataset[T_co]):
         return len(self.indices)
 
 
-def items_of(dataset: Any, indices: Sequence) -> list:
+def items_of(dataset: Any, indices: Sequence) -> list[Any]:
     """A list of items, by the dataset's ``__getitems__`` where it has one."""
-    many = getattr(dataset, "__getitems__", None)
-    return many(indices) if callable(many) else [dataset[i] for i in indices]
+    many: Any = getattr(dataset, "__getitems__", None)
+    return [dataset[i] for i in indices] if many is None else many(indices)
 
 
 def random_split(dataset: Dataset[T], lengths: Sequence[int | float],

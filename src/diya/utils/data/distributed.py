@@ -21,10 +21,10 @@ class DistributedSampler(Sampler[int]):
 
     def __init__(self, dataset: Sized, num_replicas: int | None = None, rank: int | None = None, shuffle: bool = True,
                  seed: int = 0, drop_last: bool = False):
-        if num_replicas is None or rank is None:
-            distributed = _distributed()
-            num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
-            rank = distributed.get_rank() if rank is None else rank
+        if num_replicas is None:
+            num_replicas = int(_distributed().get_world_size())
+        if rank is None:
+            rank = int(_distributed().get_rank())
         if not 0 <= rank < num_replicas:
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]")
         self.dataset = dataset

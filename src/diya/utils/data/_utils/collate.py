@@ -99,7 +99,7 @@ def _rebuilt_sequence(like: Sequence, parts: list) -> Any:
 def collate_tensor_fn(batch: Sequence[Tensor], *, collate_fn_map: FnMap | None = None) -> Tensor:
     """Stacks tensors. Without gradients numpy does it: a program with a node for every sample would be recorded, and
     compiled, for every batch size, and there is nothing to fuse."""
-    from .... import stack
+    from ....ops.movement import stack
 
     first = batch[0]
     shapes = {t.shape for t in batch}

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from . import worker
 
@@ -29,7 +29,7 @@ class Pool:
         forks = context.get_start_method() == "fork"
         self._pipes: list[Any] = []
         self.processes: list[Any] = []
-        self._arrived: queue.SimpleQueue = queue.SimpleQueue()
+        self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._parts = os.getpid(), self._pipes, self.processes, self._threads
         self._finalizer = weakref.finalize(self, _close, *self._parts)
@@ -67,7 +67,7 @@ class Pool:
         while True:
             wait = CHECK_SECONDS if deadline is None else min(CHECK_SECONDS, max(deadline - time.monotonic(), 0.0))
             try:
-                number, message = self._arrived.get(timeout=wait)
+                number, message = cast(tuple[int, Any], self._arrived.get(timeout=wait))
             except queue.Empty:
                 dead = [p for p in self.processes if not p.is_alive()]
                 if dead:
@@ -75,7 +75,7 @@ class Pool:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise RuntimeError(f"DataLoader timed out after {timeout} seconds") from None
                 continue
-            if message is Gone:
+            if isinstance(message, Gone):
                 process = self.processes[number]
                 process.join(1.0)
                 self._report([process])
@@ -83,7 +83,7 @@ class Pool:
                 raise message
             return message
 
-    def _report(self, dead: list[Any]) -> None:
+    def _report(self, dead: list[Any]) -> NoReturn:
         pids = ", ".join(str(p.pid) for p in dead)
         raise RuntimeError(" ".join([*(_obituary(p) for p in dead),
                                      f"DataLoader worker (pid(s) {pids}) exited unexpectedly"]))
@@ -131,7 +131,7 @@ def _collect(number: int, pipe: Any, arrived: queue.SimpleQueue) -> None:
             break
         except Exception as error:  # a message that does not unpickle here
             arrived.put((number, error))
-    arrived.put((number, Gone))
+    arrived.put((number, Gone()))
 
 
 def _obituary(process: Any) -> str:

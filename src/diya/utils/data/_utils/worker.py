@@ -228,7 +228,8 @@ def receive(pipe: Any) -> Any:
 
     header = pipe.recv_bytes()
     sizes = struct.unpack(f"<{len(header) // 8}Q", header)
-    body, *arrays = [_read(pipe, size) for size in sizes]
+    frames: list[Any] = [_read(pipe, size) for size in sizes]
+    body, *arrays = frames
     return pickle.loads(body, buffers=arrays)
 
 
@@ -240,7 +241,7 @@ if os.name == "posix":  # straight from and to the arrays, which Connection's me
             rest = rest[os.write(descriptor, rest) :]
 
     def _read(pipe: Any, size: int) -> np.ndarray:
-        out = np.empty(size, np.uint8)
+        out: Any = np.empty(size, np.uint8)  # bytearray would write zeros first
         descriptor, rest = pipe.fileno(), memoryview(out)
         while rest.nbytes:
             n = os.readv(descriptor, [rest])
