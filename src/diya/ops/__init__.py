@@ -27,6 +27,7 @@ from . import pooling as pooling  # isort: skip
 from . import normalization as normalization  # isort: skip
 from . import embedding as embedding  # isort: skip
 from . import attention as attention  # isort: skip
+from . import vision as vision  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 
