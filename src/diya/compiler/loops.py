@@ -10,8 +10,8 @@ index of the reduced dimensions too; a ``reduce`` among them makes a kept value 
 kernels have one phase and no reduced dimension; a sum with what follows it has two; a softmax has three.
 
 A `Kernel` holds the sizes and strides of one use. Its `Template` is what remains when numbers become arguments: only
-the rank, dtypes, and per dimension whether an access is broadcast (0), contiguous (1, in the vector dimension) or
-strided (*). The template's text is the key of the compiled code, so a new batch size compiles nothing.
+the rank, dtypes, and per dimension whether an access is broadcast (0), contiguous or every other
+element (1, 2; in the vector dimension only) or strided (*). The template's text is the key of the compiled code, so a new batch size compiles nothing.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Kernel(NamedTuple):
     ``split``: whether the first reduced dimension may be cut into pieces. Such a kernel runs in one of three modes
     that its arguments choose: 0 reduces everything; 1 reduces one piece and writes the partial results to the buffers
     ``partials``; 2 reduces those instead of the elements, and goes on as mode 0 does.
+    ``unrolled``: dimensions of a few elements that are written out instead of looped over; their sizes are code.
     ``lanes``: elements per vector. ``fault``: the buffer whose first word is set when an index is out of range, or -1.
     """
 
@@ -80,6 +81,7 @@ class Kernel(NamedTuple):
     lanes: int = 1
     fault: int = -1
     partials: tuple[int, ...] = ()
+    unrolled: tuple[int, ...] = ()
 
     @property
     def ops(self) -> list[Op]:
@@ -138,7 +140,8 @@ def maps_of(op: Op) -> tuple[Map, ...]:
 def _print(kernel: Kernel, show, dims) -> list[str]:
     """The lines of a kernel or template; ``show`` prints a map."""
     names = [f"k{d}" for d in range(kernel.kept)] + [f"r{d}" for d in range(len(kernel.dims) - kernel.kept)]
-    shape = ", ".join(n if dims is None else f"{n}<{s}" for n, s in zip(names, kernel.dims, strict=True))
+    shape = ", ".join(f"{n}={s}" if d in kernel.unrolled else n if dims is None else f"{n}<{s}"
+                      for d, (n, s) in enumerate(zip(names, kernel.dims, strict=True)))
     buffers = ", ".join(f"b{i} {d.name}" for i, d in enumerate(kernel.buffers))
     split = ", partials " + " ".join([f"b{i}" for i in kernel.partials]) if kernel.split else ""
     fault = f", fault b{kernel.fault}" if kernel.fault >= 0 else ""
@@ -188,7 +191,7 @@ class Template:
                 if m not in self._maps:
                     self._maps[m] = len(self.patterns)
                     self.patterns.append("".join(
-                        ["0" if s == 0 else "1" if s == 1 and d == vector else "*" for d, s in enumerate(m.strides)]))
+                        ["0" if s == 0 else str(s) if d == vector and 0 < s < 3 else "*" for d, s in enumerate(m.strides)]))
 
     def map(self, m: Map) -> int:
         return self._maps[m]

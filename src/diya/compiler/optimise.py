@@ -5,6 +5,7 @@ Passes over one kernel, in order:
     order      reduced dimensions from the slowest to the fastest in memory, so that the next pass can merge them
     merge      neighbouring dimensions that every map walks as one become one
     vector     the dimension along which most accesses are contiguous runs in lanes
+    unroll     dimensions of a few elements (the window of a pool) are written out
     split      a reduction of few long rows may be cut into pieces, so that it has tasks enough (and sums stay accurate)
     grid       tasks: fixed by the shapes alone, never by the number of threads, so that results are too
 
@@ -21,6 +22,8 @@ from .lower import FAULT, Lowered
 from .support import COSTS
 
 TASK = 16384        # elements that a task should have at least
+SMALL = 4           # the longest dimension that is written out
+UNROLLED = 96       # ops, at most, after that
 PIECES = 64         # at most, of a split reduction
 _PIECE = 32768      # elements of a piece, at least
 
@@ -76,31 +79,17 @@ def vector(kernel: Kernel, target) -> Kernel:
     rank = len(kernel.dims)
     if not rank:
         return kernel
-    lanes = target.vector_bytes // max([_width(op) for op in kernel.ops], default=4)
-    score = [0.0] * rank
-    for op in kernel.ops:
-        for m in maps_of(op):
-            if op.name != "index":
-                weight = 3 if op.name in ("store", "put") else 2
-                for d in range(rank):
-                    s = m.strides[d]
-                    score[d] += weight if s == 1 else 1 if s == 0 else -weight
-    has_reduction = any(op.name == "reduce" for op in kernel.ops)
-    # Lanes must not add to one element.
+    lanes = _lanes(kernel, target)
+    reduces = any(op.name == "reduce" for op in kernel.ops)
+    # Lanes must not change one element together.
     barred = {d for op in kernel.ops if op.name == "store" and op.attr[2] != "set" for d in range(rank)
               if op.attr[1].strides[d] == 0}
     if any(op.name == "put" for op in kernel.ops):
         barred |= set(range(kernel.kept, rank))
-    if len(barred) == rank:
+    allowed = [d for d in range(rank) if d not in barred]
+    if not allowed:
         return kernel
-    for d in range(rank):
-        if kernel.dims[d] < lanes // 2:
-            score[d] -= 4
-        if has_reduction and d >= kernel.kept:
-            score[d] += 0.5  # rows in registers: one horizontal sum at the end
-        if not has_reduction and d >= kernel.kept:
-            score[d] -= 2
-    best = max((d for d in range(rank) if d not in barred), key=lambda d: (score[d], d))
+    best = min(allowed, key=lambda d: (_cost(kernel, d, lanes, reduces), -d))
     if best < kernel.kept:
         dims = [d for d in range(kernel.kept) if d != best] + [best] + list(range(kernel.kept, rank))
     else:
@@ -108,14 +97,69 @@ def vector(kernel: Kernel, target) -> Kernel:
     if dims != list(range(rank)):
         kernel = permute(kernel, dims)
     # A cheap reduction runs several vectors abreast, to hide the latency of its additions.
-    if has_reduction and len(kernel.ops) <= 8 and lanes <= 16:
-        lanes *= 4
+    if reduces and len(kernel.ops) <= 8 and kernel.dims[dims.index(best)] > 2 * lanes:
+        lanes *= 4 if lanes <= 16 else 1
     return kernel._replace(vector="kept" if best < kernel.kept else "reduced", lanes=lanes)
+
+
+def _lanes(kernel: Kernel, target) -> int:
+    """Elements per vector: of the widest float, or where there are none of the widest integer."""
+    floats = [max(4, op.dtype.itemsize) for op in kernel.ops if op.dtype.kind == "f"]
+    widths = floats or [op.dtype.itemsize for op in kernel.ops if op.name != "index"] or [8]
+    return target.vector_bytes // max(widths)
+
+
+def _cost(kernel: Kernel, d: int, lanes: int, reduces: bool) -> float:
+    """Roughly the cycles of an element when lanes run along dimension ``d``."""
+    size = kernel.dims[d]
+    active = size / -(-size // lanes) if size else 1   # lanes that do something, on average
+    rest = 1
+    for n in kernel.dims[kernel.kept:]:
+        rest *= n
+    total = 0.0
+    for p in kernel.phases:
+        for full, part in enumerate(p):
+            share = 1 if full or not rest else 1 / rest  # of kept ops, an element of the loop pays its part
+            for op in part:
+                total += share * _access(op, d, lanes)
+    if reduces and d >= kernel.kept:
+        total += 12 / max(size, 1) * lanes
+    return total / active
+
+
+def _access(op: Op, d: int, lanes: int) -> float:
+    """Cycles of an op on one vector."""
+    maps = maps_of(op)
+    if not maps or op.name == "index":
+        return 1
+    s = maps[0].strides[d]
+    return 1 if s in (0, 1) else 3 if s == 2 and op.name == "load" else lanes * (1 if op.name in ("load", "gather") else 2)
+
+
+def unroll(kernel: Kernel, target) -> Kernel:
+    rank, kept = len(kernel.dims), kernel.kept
+    vector_dim = kernel.vector_dim
+    if vector_dim < 0:
+        return kernel
+    small = [d for d in (range(kept, rank) if kept < rank else range(kept)) if d != vector_dim and kernel.dims[d] <= SMALL]
+    copies, chosen = len(kernel.ops), []
+    for d in sorted(small, key=lambda d: kernel.dims[d]):
+        if copies * kernel.dims[d] <= UNROLLED and kernel.dims[vector_dim] <= 16 * kernel.lanes:
+            copies *= kernel.dims[d]
+            chosen.append(d)
+    if not chosen:
+        return kernel
+    if kept < rank:  # innermost of the reduced ones, so that what may be cut into pieces is outermost
+        tail = [vector_dim] if kernel.vector == "reduced" else []
+        dims = [*range(kept), *[d for d in range(kept, rank) if d not in chosen and d not in tail], *sorted(chosen), *tail]
+        kernel = permute(kernel, dims)
+        chosen = [dims.index(d) for d in chosen]
+    return kernel._replace(unrolled=tuple(sorted(chosen)))
 
 
 def split(kernel: Kernel, target) -> Kernel:
     reductions = [op for op in kernel.phases[0].full if op.name == "reduce"]
-    able = reductions and not any(p.full for p in kernel.phases[1:])
+    able = reductions and not any(p.full for p in kernel.phases[1:]) and kernel.kept not in kernel.unrolled
     if not able:
         return kernel
     # The map of a partial result: the kept dimensions, densely.
@@ -136,6 +180,7 @@ PASSES = (
     order,   # before merge, which joins neighbours only
     merge,   # before vector, so that the vector dimension is as long as it can be
     vector,  # moves the vector dimension last of its kind
+    unroll,  # looks at what is left beside the vector dimension
     split,   # looks at what is outermost now
 )
 
@@ -149,23 +194,26 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
         reduced *= n
     vector_kept = kernel.vector == "kept"
     inner = dims[kept - 1] if vector_kept else 1
-    rows = 1
-    for n in dims[:kept - vector_kept]:
-        rows *= n
+    rows, written = 1, 1
+    for d, n in enumerate(dims[:kept - vector_kept]):
+        if d in kernel.unrolled:
+            written *= n
+        else:
+            rows *= n
     cost = sum(COSTS.get(op.name, 1) for op in kernel.ops)
     weight = max(1, cost // 8)
     most = max(1, TASK // weight)      # elements of a task
     chunk = inner
     if vector_kept:
         step = max(kernel.lanes, 64)
-        chunk = min(inner, max(step, -(-max(1, most // reduced) // step) * step))
+        chunk = min(inner, max(step, -(-max(1, most // (reduced * written)) // step) * step))
     chunks = -(-inner // chunk) if inner else 1
-    per_row = chunk * reduced
+    per_row = chunk * reduced * written
     block = 1 if chunks > 1 else max(1, min(rows, most // max(per_row, 1)))
     if kernel.vector == "none":
         block = rows
     tasks = -(-rows // block) * chunks
-    elements = rows * inner * reduced
+    elements = rows * inner * reduced * written
     work = elements * cost / (8 * max(1, kernel.lanes // 2)) + 20
     values = lowered.values
     writes, inplace = _effects(kernel)
@@ -234,15 +282,6 @@ def _effects(kernel: Kernel) -> tuple[tuple[int, ...], tuple[tuple[int, int], ..
                         all(s for s, n in zip(next(iter(found)).strides, kernel.dims, strict=True)):
                     pairs.append((w, r))
     return tuple(writes), tuple(pairs)
-
-
-def _width(op: Op) -> int:
-    """Bytes of an element of an op's value in a register."""
-    if op.dtype.kind == "b" or op.name in ("const", "store", "put"):
-        return 1
-    if op.name == "load" and not any(op.attr[1].strides):
-        return 1
-    return max(4, op.dtype.itemsize) if op.dtype.kind == "f" else op.dtype.itemsize
 
 
 def _maps(kernel: Kernel) -> list[Map]:

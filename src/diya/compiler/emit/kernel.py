@@ -14,6 +14,8 @@ The vector loop runs unmasked over whole vectors; what is left is one masked vec
 
 from __future__ import annotations
 
+from itertools import product
+
 from ...dtypes import bool_, float32, int32, int64
 from ..loops import HEAD, Op, Template, maps_of
 from .llvm import HALVES, MEMORY, Builder, Value, literal
@@ -37,11 +39,13 @@ class _Emitter:
         self.ops = self.k.ops
         self.values: dict[int, Value] = {}
         vector_kept = self.k.vector == "kept"
-        # The level of each dimension: 0 entry, 1 row, 2 the vectorised kept dimension, then the reduced ones.
-        self.row_dims = self.kept - vector_kept
-        self.kept_level = 1 + vector_kept
-        self.level_of = [1] * self.row_dims + [2] * vector_kept + [
-            self.kept_level + 1 + d for d in range(self.rank - self.kept)]
+        # The level of each dimension: 0 entry, 1 row, 2 the vectorised kept dimension, then kept dimensions that are
+        # written out (all at one level), then the reduced ones.
+        self.written = [d for d in self.k.unrolled if d < self.kept]
+        self.row_dims = [d for d in range(self.kept - vector_kept) if d not in self.written]
+        self.kept_level = 1 + vector_kept + bool(self.written)
+        self.level_of = [self.kept_level if d in self.written else 1 for d in range(self.kept - vector_kept)] + \
+            [2] * vector_kept + [self.kept_level + 1 + d for d in range(self.rank - self.kept)]
         self.offsets: list[dict[int, str]] = []  # of each map, by level
         self.mask: str | None = None
 
@@ -52,7 +56,7 @@ class _Emitter:
     def run(self) -> str:
         f, t = self.f, self.t
         self.rows_per_task, self.chunks, self.chunk, mode, pieces, self.piece = [self.argument(i) for i in range(HEAD)]
-        self.sizes = [self.argument(HEAD + d) for d in range(self.rank)]
+        self.sizes = [self.k.dims[d] if d in self.k.unrolled else self.argument(HEAD + d) for d in range(self.rank)]
         starts, at = t.layout()
         self.strides: list[list] = []
         for start, pattern in zip(starts, t.patterns, strict=True):
@@ -76,7 +80,7 @@ class _Emitter:
         self.levels = self._levels()
         self.place(range(len(self.ops)), 0)
         rows = 1
-        for d in range(self.row_dims):
+        for d in self.row_dims:
             rows = f.mul(rows, self.sizes[d])
         if self.k.split:
             self.partial, self.combining = f.compare("eq", mode, 1), f.compare("eq", mode, 2)
@@ -93,10 +97,16 @@ class _Emitter:
                 self.high = f.min(f.add(self.low, self.chunk), self.sizes[self.kept - 1])
             if self.row_dims:
                 first = f.mul(block, self.rows_per_task)
-                with f.loop(first, f.min(f.add(first, self.rows_per_task), rows)) as row:
-                    self.row(row.i)
+                index, rest = {}, first
+                for d in reversed(self.row_dims[1:]):
+                    index[d], rest = f.rem(rest, self.sizes[d]), f.div(rest, self.sizes[d])
+                index[self.row_dims[0]] = rest
+                with f.loop(first, f.min(f.add(first, self.rows_per_task), rows),
+                            carry=[("i64", index[d]) for d in self.row_dims]) as row:
+                    self.row(row.i, dict(zip(self.row_dims, row.state, strict=True)))
+                    row.next = self.next_row(row.state)
             else:
-                self.row(0)
+                self.row(0, {})
         f.do("ret void")
         return "\n".join([*sorted(f.declared), str(f)])
 
@@ -135,20 +145,43 @@ class _Emitter:
             level -= 1
         return offsets[level]
 
-    def row(self, r) -> None:
-        f, indices = self.f, {}
-        rest = r
-        for d in range(self.row_dims - 1, 0, -1):
-            indices[d] = f.rem(rest, self.sizes[d])
-            rest = f.div(rest, self.sizes[d])
-        if self.row_dims:
-            indices[0] = rest
+    def next_row(self, index: list) -> list:
+        """The indices of the row after this one: the last counts up, and carries into the ones before it."""
+        f, new, carry = self.f, list(index), None
+        for at in range(len(index) - 1, -1, -1):
+            more = f.add(index[at], 1)
+            if carry is not None:
+                more = f.select(carry, "i64", more, index[at])
+            if at:
+                over = f.compare("eq", more, self.sizes[self.row_dims[at]])
+                more = f.select(over, "i64", 0, more)
+                carry = over if carry is None else f(f"and i1 {carry}, {over}")
+            new[at] = more
+        return new
+
+    def row(self, r, indices: dict) -> None:
         self.row_index = r
         self.advance(1, indices)
+        everything = range(len(self.ops))
         if self.k.vector == "kept":
-            self.place(range(len(self.ops)), 1)  # nothing at this level depends on a reduction
-            self.vectors(self.kept - 1, 2, self.low, self.high, [], lambda state: self.body() or [])
+            self.place(everything, 1)  # nothing at this level depends on a reduction
+
+            def body(state):
+                if self.written:
+                    self.place(everything, 2)
+                self.write_out()
+                return []
+            self.vectors(self.kept - 1, 2, self.low, self.high, [], body)
         else:
+            self.write_out()
+
+    def write_out(self) -> None:
+        """The body, once for every index of the kept dimensions that are unrolled."""
+        if not self.written:
+            self.body()
+            return
+        for index in product(*[range(self.k.dims[d]) for d in self.written]):
+            self.advance(self.kept_level, dict(zip(self.written, index, strict=True)))
             self.body()
 
     def vectors(self, dim: int, level: int, low, high, carry, body) -> list[str]:
@@ -164,9 +197,8 @@ class _Emitter:
             return new
 
         def lanes_left(i):
-            left = f(f"trunc i64 {f.sub(high, i)} to i32")
-            ids = ", ".join(f"i32 {n}" for n in range(w))
-            return self.f(f"icmp slt <{w} x i32> <{ids}>, {self.b.operand(Value(left, int32), w)}")
+            self.left = Value(f(f"trunc i64 {f.sub(high, i)} to i32"), int32)
+            return self.mask_of(w, self.left)
 
         if w == 1:
             with f.loop(low, high, carry=carry) as turn:
@@ -182,6 +214,11 @@ class _Emitter:
         with f.loop(whole, high, w, carry=[(c[0], s) for c, s in zip(carry, turn.state, strict=True)]) as tail:
             tail.next = step(tail.i, tail.state, lanes_left(tail.i))
         return tail.state
+
+    def mask_of(self, lanes: int, count: Value) -> str:
+        """The first ``count`` of so many lanes."""
+        ids = ", ".join(f"i32 {n}" for n in range(lanes))
+        return self.f(f"icmp slt <{lanes} x i32> <{ids}>, {self.b.operand(count, lanes)}")
 
     def body(self) -> None:
         """All phases at one index of the kept dimensions."""
@@ -301,6 +338,12 @@ class _Emitter:
             if d == self.kept and self.k.split:
                 low, high = self.range
             carry = list(zip(kinds, texts, strict=True))
+            if d in self.k.unrolled:
+                for i in range(high):
+                    self.advance(level, {d: i})
+                    self.place(full, level)
+                    texts = nest(d + 1, texts)
+                return texts
 
             def inner(texts):
                 self.place(full, level)
@@ -433,7 +476,21 @@ class _Emitter:
             return self.b.load(at, op.dtype, 1)
         if stride == 1:
             return self.b.load(at, op.dtype, self.k.lanes, self.mask)
+        if stride == 2 and op.dtype.itemsize >= 4:
+            return self.every_other(op, at)
         return self.b.gather(at, self.ids(stride), op.dtype, self.mask)
+
+    def every_other(self, op: Op, at: str) -> Value:
+        """Two neighbouring vectors without their last element, which may be outside of the buffer; the even ones."""
+        b, w = self.b, self.k.lanes
+        if self.mask is None:
+            mask = "<" + ", ".join(["i1 true"] * (2 * w - 1) + ["i1 false"]) + ">"
+        else:
+            mask = self.mask_of(2 * w, b.sub(b.shl(self.left, 1), b.const(1, int32)))
+        both = b.load(at, op.dtype, 2 * w, mask)
+        ty = b.type(op.dtype, 2 * w)
+        even = ", ".join(f"i32 {2 * n}" for n in range(w))
+        return Value(self.f(f"shufflevector {ty} {both.text}, {ty} poison, <{w} x i32> <{even}>"), op.dtype, w)
 
     def positions(self, i: int, op: Op, level: int, indices: list[Value]) -> tuple[str, Value | None]:
         """The address and, where lanes do not lie side by side, the offsets of lanes that an op reads or writes at
