@@ -143,9 +143,16 @@ def test_views_as_two_dtypes_are_refused_as_in_pytorch():
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
-def test_running_code_is_refused():
-    with pytest.raises(NotImplementedError, match="weights_only=False.*torch.load"):
-        load("nowhere.pt", weights_only=False)
+def test_code_never_runs_whoever_asks(tmp_path):
+    save({"a": diya.ones(2)}, tmp_path / "plain.pt")
+    assert load(tmp_path / "plain.pt", weights_only=False)["a"].tolist() == [1, 1]
+    hostile = io.BytesIO()
+    with zipfile.ZipFile(hostile, "w") as z:
+        z.writestr("x/data.pkl", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
+        z.writestr("x/version", b"3\n")
+    hostile.seek(0)
+    with pytest.raises(pickle.UnpicklingError, match="os"):
+        load(hostile, weights_only=False)
     with pytest.raises(RuntimeError, match="pickle_module"):
         load("nowhere.pt", pickle_module=pickle)
 

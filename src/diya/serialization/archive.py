@@ -73,15 +73,10 @@ def load(f: str | os.PathLike | Any, map_location: Any = None, pickle_module: An
     touched, changes stay in memory, and storages are not checked against their checksums.
 
     Raises CheckpointError (a ``pickle.UnpicklingError`` and a ``RuntimeError``) for a file that is damaged, in another
-    format, or holds anything but tensors, numbers, strings and plain containers; NotImplementedError for
-    ``weights_only=False``, which asks for code to be run
+    format, or holds anything but tensors, numbers, strings and plain containers. ``weights_only=False`` is accepted and
+    changes nothing: code in a file is never run, whoever asks
     (https://docs.pytorch.org/docs/stable/generated/torch.load.html).
     """
-    if weights_only is not None and not weights_only:
-        raise NotImplementedError(
-            "diya.load(weights_only=False) is not supported: it would run code from the file. Leave weights_only out. "
-            "If the file holds more than tensors and plain containers and you trust it, convert it once with PyTorch: "
-            "torch.save(torch.load(f, weights_only=False).state_dict(), f)")
     if pickle_module is not None:
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified: leave it out")
     if pickle_load_args.keys() - {"encoding", "errors", "fix_imports"}:
