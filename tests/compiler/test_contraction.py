@@ -30,13 +30,13 @@ def bfloat(x):
     return (np.asarray(x, "f").view(np.uint32) >> 16).astype(np.uint16)
 
 
-def run(c, a, b, out=None, epilogue=None, inputs=(), target=None, cuts=()):
+def run(c, a, b, out=None, epilogue=None, inputs=(), target=None, cuts=(), a_operand=None):
     """Runs the launches with their tasks cut into ranges, as threads would share them, each with a dirty workspace."""
     target = target or features.host()
     out = np.full(c.sizes[:c.n_out], np.nan, np.result_type(a, b)) if out is None else out
     arrays = [a, b, out, *inputs]
     values = tuple(range(len(arrays)))
-    for launch in lower_contraction(c, operand(a), operand(b), operand(out), epilogue, target, values):
+    for launch in lower_contraction(c, a_operand or operand(a), operand(b), operand(out), epilogue, target, values):
         symbol = "contraction_under_test"
         entry = load.load([(symbol, launch.text(symbol))], target)[0]
         kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
@@ -149,6 +149,24 @@ def test_convolutions(stride, padding, dilation):
     rows, columns = ((v(2, (5, -dilation), const=padding)), v(3, (6, -dilation), const=padding))
     back = Contraction((n, ci, h, w, co, kh, kw), 4, (v(0), v(4), rows, columns), (v(4), v(1), v(5), v(6)))
     np.testing.assert_array_equal(run(back, spread, f), reference(back, spread, f))
+
+
+@pytest.mark.parametrize("stride,dilation,kernel", [(2, 1, 3), (2, 1, 1), (3, 1, 2), (2, 2, 3), (4, 2, 3)])
+def test_spread_operands(stride, dilation, kernel):
+    """A strided convolution's input gradient without the zeros between the gradient's elements."""
+    n, ci, co, oh, ow, padding = 2, 5, 4, 6, 9, 1
+    h, w = ((s - 1) * stride + dilation * (kernel - 1) + 1 - 2 * padding + 1 for s in (oh, ow))
+    f, g = integers(co, ci, kernel, kernel), integers(n, co, oh, ow, seed=2)
+    dense = np.zeros((n, co, (oh - 1) * stride + 1, (ow - 1) * stride + 1), "f")
+    dense[:, :, ::stride, ::stride] = g
+    rows, columns = v(2, (5, -dilation), const=padding), v(3, (6, -dilation), const=padding)
+    back = Contraction((n, ci, h, w, co, kernel, kernel), 4, (v(0), v(4), rows, columns), (v(4), v(1), v(5), v(6)))
+    bias = integers(h, w, seed=3)
+    add = Epilogue("add", lambda b, total, x: b.add(total, x), (Operand(dtypes.float32, (n, ci, h, w), (0, 0, w, 1)),))
+    out = np.full((n, ci, h, w), np.nan, "f")
+    spread = operand(g)._replace(spread=(1, 1, stride, stride))
+    run(back, g, f, out, add, (bias,), a_operand=spread)
+    np.testing.assert_array_equal(out, reference(back, dense, f) + bias)
 
 
 def test_depthwise_and_batched():

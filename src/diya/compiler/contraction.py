@@ -9,7 +9,9 @@ can leave their operand — is the `Form` of the code (emit/contraction.py); siz
 
 from __future__ import annotations
 
-from math import ceil, prod
+from functools import partial
+from itertools import product
+from math import ceil, gcd, prod
 from typing import Any, NamedTuple
 
 from ..dtypes import dtype, float32, float64
@@ -19,12 +21,17 @@ from .loops import Launch
 
 
 class Operand(NamedTuple):
-    """A buffer as an operand: ``flat[offset + Σ i·strides]``, in elements."""
+    """A buffer as an operand: ``flat[offset + Σ i·strides]``, in elements.
+
+    ``spread``: for each dimension, how far apart a contraction sees the elements, with zeros between (1: as they are).
+    Coordinates then are those of the spread array; ``shape`` is that of the elements.
+    """
 
     dtype: dtype
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int = 0
+    spread: tuple[int, ...] = ()
 
 
 class Stream(NamedTuple):
@@ -79,11 +86,12 @@ def appears(coordinates: tuple[Affine, ...]) -> set[int]:
     return {var for affine in coordinates for var, coefficient in affine.terms if coefficient}
 
 
-def merge(variables: list[int], sizes: tuple[int, ...], streams: list[Stream]) -> list[tuple[int, list[int]]]:
+def merge(variables: list[int], sizes: tuple[int, ...], streams: list[Stream],
+          kept: frozenset | set = frozenset()) -> list[tuple[int, list[int]]]:
     """Variables, outermost first, as axes (size, step in every stream); neighbours that step alike become one."""
     axes: list[tuple[int, list[int]]] = []
     for v in variables:
-        if sizes[v] == 1:
+        if sizes[v] == 1 and v not in kept:
             continue
         steps = [s.steps[v] for s in streams]
         if axes and axes[-1][1] == [step * sizes[v] for step in steps]:
@@ -135,11 +143,15 @@ def classify(c: Contraction) -> tuple[list[int], list[int], list[int], list[int]
 
 
 def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogue | None, vector_bytes: int,
-         arch: str) -> tuple[Problem, bool]:
-    """The matrix product, and whether b's variables became the rows (the operands are exchanged)."""
+         arch: str, kept: frozenset | set = frozenset()) -> tuple[Problem, bool]:
+    """The matrix product, and whether b's variables became the rows (the operands are exchanged). Variables of one
+    value take no part, but those in ``kept``."""
     accumulator = float64 if float64 in (a.dtype, b.dtype) else float32
     tile = tile_of(accumulator, vector_bytes, arch)
     z, m, n, k = classify(c)
+    empty = any(c.sizes[v] == 0 for v in k)
+    if empty:
+        k = []
     swapped = _exchange(c, m, n, out, tile)
     if swapped:
         a, b, m, n = b, a, n, m
@@ -151,13 +163,13 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     order = sorted(range(c.n_out), key=lambda v: -abs(out.strides[v]))
     k, z, m, n = _depth_order(k, c.sizes, sa[0], sb[0]), *([v for v in order if v in g] for g in (z, m, n))
     streams = {"z": [*sa, *sb, *written], "m": [*sa, *written], "n": [*sb, *written], "k": [*sa, *sb], "t": sb[1:]}
-    axes = {g: merge(vs, c.sizes, streams[g]) for g, vs in (("z", z), ("m", m), ("n", n), ("k", k), ("t", []))}
+    axes = {g: merge(vs, c.sizes, streams[g], kept) for g, vs in (("z", z), ("m", m), ("n", n), ("k", k), ("t", []))}
     reading_b = _reading(b.dtype, len(sb) - 1, axes["n"], 0, axes["k"], len(sa), tile.lanes)
-    tap = _taps(k, c.sizes, sb[1:]) if reading_b.along == "lanes" else None
+    tap = _taps(k, c.sizes, sb[1:], kept) if reading_b.along == "lanes" else None
     if tap is not None:
         streams["k"].append(tap)
-        axes["k"] = merge(k, c.sizes, streams["k"])
-        axes["t"] = merge([v for v in k if tap.steps[v]], c.sizes, streams["t"])
+        axes["k"] = merge(k, c.sizes, streams["k"], kept)
+        axes["t"] = merge([v for v in k if tap.steps[v]], c.sizes, streams["t"], kept)
     reading_a = _reading(a.dtype, len(sa) - 1, axes["m"], 0, axes["k"], 0, tile.lanes)
     access = []
     for t, x in enumerate((out, *(epilogue.inputs if epilogue else ()))):
@@ -165,6 +177,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
         access.append(Access(x.dtype, "splat" if t and not any(steps) else steps_of(axes["n"], len(sb) + t)))
     spill = out.dtype is not accumulator or access[0].steps != "unit"
     sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnkt"}
+    if empty:
+        sizes["k"] = 0
     dots = (sizes["m"] <= SKINNY and len(sa) == len(sb) == 1 and len(axes["k"]) == 1
             and axes["k"][0][1] == [1, 1])
     if dots:
@@ -193,10 +207,10 @@ def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand, tile) ->
     return inner is not None and inner in m
 
 
-def _taps(k: list[int], sizes, checks: list[Stream]) -> Stream | None:
+def _taps(k: list[int], sizes, checks: list[Stream], kept) -> Stream | None:
     """The number of the tap as a stream over the depth, if b has bounded coordinates and few taps."""
-    moving = [v for v in k if any(check.steps[v] for check in checks)]
-    if not moving or not 1 < prod(sizes[v] for v in moving) <= 128:
+    moving = [v for v in k if (sizes[v] > 1 or v in kept) and any(check.steps[v] for check in checks)]
+    if not moving or not prod(sizes[v] for v in moving) <= 128:
         return None
     steps, weight = [0] * len(sizes), 1
     for v in reversed(moving):
@@ -265,12 +279,72 @@ def lower_contraction(c: Contraction, a: Operand, b: Operand, out: Operand, epil
             raise NotImplementedError(f"a contraction of {a.dtype.name} and {b.dtype.name} has no compiled kernel")
     if prod(c.sizes[:c.n_out]) == 0:
         return []
-    problem, swapped = plan(c, a, b, out, epilogue, target.vector_bytes, target.arch)
-    first = (values[1], values[0]) if swapped else (values[0], values[1])
-    form = problem.form
-    return [Launch(key=form.key, text=lambda symbol: kernel(form, symbol), values=(*first, *values[2:]),
-                   args=tuple(problem.numbers[name] for name in form.arguments()), tasks=problem.tasks, writes=(2,),
-                   work=problem.work, scratch=problem.scratch)]
+    launches = []
+    for phase, x, y, (to, *inputs) in phases(c, a, b, [out, *(epilogue.inputs if epilogue else ())]):
+        if prod(phase.sizes[:c.n_out]) == 0:
+            continue
+        last = epilogue and epilogue._replace(inputs=tuple(inputs))
+        whole = {v for v, (n, part) in enumerate(zip(c.sizes, phase.sizes, strict=False)) if n != part}
+        problem, swapped = plan(phase, x, y, to, last, target.vector_bytes, target.arch, whole)
+        first = (values[1], values[0]) if swapped else (values[0], values[1])
+        launches.append(Launch(
+            key=problem.form.key, text=partial(kernel, problem.form), values=(*first, *values[2:]),
+            args=tuple(problem.numbers[name] for name in problem.form.arguments()), tasks=problem.tasks, writes=(2,),
+            work=problem.work, scratch=problem.scratch))
+    return launches
+
+
+def phases(c: Contraction, a: Operand, b: Operand, written: list[Operand]):
+    """The contraction of spread operands as contractions that never meet a zero between elements: one for each
+    remainder of the output's indices, over the indices of the sum that fall on elements there. Each writes its share
+    of the output. Raises NotImplementedError where several remainders of the sum fall on elements of one output.
+    """
+    for x, coordinates in ((a, c.a), (b, c.b)):
+        for d, step in enumerate(x.spread):
+            if step == 1:
+                continue
+            terms, const = coordinates[d]
+            parts = {v: step // gcd(coefficient, step) for v, coefficient in terms if coefficient % step}
+            outer, inner = [v for v in parts if v < c.n_out], [v for v in parts if v >= c.n_out]
+            if len(inner) > 1:
+                raise NotImplementedError(f"contraction: {len(inner)} indices of the sum move one spread coordinate")
+            for fixed in product(*(range(parts[v]) for v in outer)):
+                remainders = dict(zip(outer, fixed, strict=True))
+                hits = [r for r in product(*(range(parts[v]) for v in inner)) if not
+                        (const + sum(q * {**remainders, **dict(zip(inner, r, strict=True))}.get(v, 0)
+                                     for v, q in terms)) % step]
+                if hits:
+                    remainders.update(zip(inner, hits[0], strict=True))
+                one = _phase(c, a, b, written, parts, remainders, x is a, d, step)
+                if not hits:  # nothing falls on an element: an empty sum
+                    one = (one[0]._replace(sizes=(*one[0].sizes, 0)), *one[1:])
+                yield from phases(*one)
+            return
+    yield c, a, b, written
+
+
+def _phase(c: Contraction, a: Operand, b: Operand, written: list[Operand], parts, remainders, of_a: bool, d: int, step):
+    """Every index v in ``remainders`` becomes ``parts[v]·v + remainders[v]``; operand a's (or b's) d-th coordinate is
+    then counted in elements."""
+    def rewritten(coordinates, mine: bool):
+        out = []
+        for at, (terms, const) in enumerate(coordinates):
+            const += sum(q * remainders.get(v, 0) for v, q in terms)
+            unit = step if mine and at == d else 1
+            terms = tuple((v, q * (parts[v] if v in remainders else 1) // unit) for v, q in terms
+                          if v not in parts or v in remainders)
+            out.append(Affine(terms, const // unit))
+        return tuple(out)
+
+    def plain(x: Operand) -> Operand:
+        return x._replace(spread=(*x.spread[:d], 1, *x.spread[d + 1:]))
+
+    sizes = tuple(max(0, -((remainders[v] - n) // parts[v])) if v in remainders else n for v, n in enumerate(c.sizes))
+    written = [x._replace(
+        strides=tuple(s * parts[v] if v in remainders else s for v, s in enumerate(x.strides)),
+        offset=x.offset + sum(s * remainders[v] for v, s in enumerate(x.strides) if v in remainders)) for x in written]
+    return (Contraction(sizes, c.n_out, rewritten(c.a, of_a), rewritten(c.b, not of_a)), plain(a) if of_a else a,
+            b if of_a else plain(b), written)
 
 
 def dense(d: dtype, shape: tuple[int, ...]) -> Operand:
