@@ -187,6 +187,24 @@ def test_writes_are_in_place():
     assert check(m.graph(padded), m.arguments).counts["kernels"] == 2
 
 
+def test_fold_of_repeated_elements():
+    m = Maker()
+    x = m.data((4,), dtypes.float32)
+    repeated = m("mul", m.view(x, (2, 4), (0, 1)), m.scalar(2.0))
+    check(m.graph(m("fold", repeated, attrs=((4,), ((2, 4), (0, 1), 0)))), m.arguments)
+
+
+def test_long_chains():
+    """Expressions are cut before they grow too deep to recurse along, or too long for one kernel."""
+    m = Maker()
+    x, one, stored = m.data((7,), dtypes.float32), m.scalar(1.0), []
+    for i in range(4000):
+        x = m("add", x, one)
+        if i > 3500:
+            stored.append(x)
+    check(m.graph(*stored), m.arguments)
+
+
 def test_donated_leaves_become_outputs():
     m = Maker()
     p, g = m.data((50,), dtypes.float32), m.data((50,), dtypes.float32)

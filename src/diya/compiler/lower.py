@@ -197,7 +197,8 @@ class _Lowering:
             strides = self.permuted(kept_strides(step.shape, step.dims)) if kept else dense
             source = self.member(s.source, strides, 0)
         self.add("store", d, (source,), (self.buffer(s.target, d), Map(strides, s.offset),
-                                         "set" if s.how == "zero" else s.how), self.varies(strides))
+                                         "set" if s.how == "zero" else s.how),
+                 self.varies(strides) or s.how not in ("set", "zero") and bool(step.dims))
 
     # -- values -------------------------------------------------------------------------------------------------------
     def value(self, i: int, strides, offset: int) -> int:

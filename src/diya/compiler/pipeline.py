@@ -102,6 +102,7 @@ def compile_graph(graph: Graph, target: features.Target | None = None) -> Progra
         schedule.verify()
     launches = launches_of(schedule, target)
     planned = plan(schedule, launches)
+    counters.bytes_planned += planned.total
     entries = load_kernels(launches, target)
     return Program(schedule, launches, planned, entries, target)
 

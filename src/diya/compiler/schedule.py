@@ -24,6 +24,7 @@ from .support import COSTS, HEAVY, native
 
 MAX_BUFFERS = 24     # of one kernel
 MAX_OPS = 160
+MAX_DEPTH = 48       # of an expression; the stages recurse along it
 MAX_EPILOGUE = 24    # ops after a contraction, before its store
 MAX_INPUTS = 6       # arrays that they read
 MAX_ROW = 1 << 15    # elements of a row that one kernel may pass over several times
@@ -289,6 +290,7 @@ class _Scheduler:
         uses = [0] * len(code)
         cost = [0] * len(code)
         reads = [0] * len(code)
+        depth = [0] * len(code)
         live = [False] * len(code)
         for j in self.graph.outputs:
             live[j] = True
@@ -340,7 +342,7 @@ class _Scheduler:
             inline[i] = True
             if kind == "index" or name == "bitcast" and kind == "view":
                 self.store(alias[n.inputs[0]])
-            total, touched = COSTS.get(name, 1), 0
+            total, touched, deep = COSTS.get(name, 1), 0, 0
             if kind == "view":
                 total = 0
             numel = n.type.numel
@@ -355,14 +357,14 @@ class _Scheduler:
                     else:
                         total += cost[a]
                         touched += reads[a]
+                        deep = max(deep, depth[a])
                 elif size > 1:
                     touched += 1
-            cost[i], reads[i] = total, touched
+            cost[i], reads[i], depth[i] = total, touched, deep + 1
             if uses[i] > 1 and touched and kind != "view" and (total > 2 or touched > 1) and numel > 1:
                 roots.add(i)
-            elif total > HEAVY and uses[i] > 1:
+            elif total > HEAVY and uses[i] > 1 or deep >= MAX_DEPTH:
                 roots.add(i)
-        self.cost = cost
 
     def opaque(self, i: int) -> bool:
         """Whether an instruction is no loop: the interpreter's, or about no element at all."""
@@ -584,7 +586,7 @@ class _Scheduler:
 
     def fits(self, g: int, domain, dims, reads, ops) -> bool:
         group = self.groups[g]
-        if group.kind != "loops" or group.stores or group.ops + ops > MAX_OPS:
+        if group.kind != "loops" or group.stores or group.ops + ops + 1 > MAX_OPS:
             return False
         if len({r.value for r in (*group.reads, *reads)}) + len(group.members) >= MAX_BUFFERS:
             return False
@@ -633,7 +635,7 @@ class _Scheduler:
             [*group.reads, *(Read(r.value, None if r.strides is None else self.widen(r.strides, group), r.offset)
                              for r in reads)]
         group.dims = dims or group.dims
-        group.ops += ops
+        group.ops += ops + 1
         self.group_of[i] = g
         self.depend(g, reads)
         for r in reads:

@@ -301,7 +301,7 @@ class _Emitter:
             op = self.ops[i]
             out.append(identity(op.attr, self.ops[op.inputs[0]].dtype))
             if op.attr.startswith("arg"):
-                out.append(self.b.const(-1, int64))
+                out.append(self.b.const(0, int64))  # where every element is what it starts from
         return out
 
     def reduce(self, full: range) -> list[list[Value]]:
@@ -324,7 +324,8 @@ class _Emitter:
                 op = self.ops[i]
                 parts = old[at:at + 1 + op.attr.startswith("arg")]
                 at += len(parts)
-                mixed = self.combine(op.attr, parts, [self.b.splat(self.values[j], parts[0].lanes) for j in op.inputs])
+                mixed = self.combine(op.attr, parts, [self.b.splat(self.values[j], parts[0].lanes) for j in op.inputs],
+                                     in_order=True)
                 if self.mask is not None and wide:
                     mask = Value(self.mask, bool_, self.k.lanes)
                     mixed = [self.b.where(mask, m, o) for m, o in zip(mixed, parts, strict=True)]
@@ -403,22 +404,22 @@ class _Emitter:
             parts = self.combine(name, halves[0], halves[1])
         return parts
 
-    def combine(self, name: str, old: list[Value], new: list[Value]) -> list[Value]:
+    def combine(self, name: str, old: list[Value], new: list[Value], in_order: bool = False) -> list[Value]:
+        """Two accumulators (or an accumulator and an element) as one; ``in_order``: the new index is the higher one."""
         b = self.b
         x, y = old[0], new[0]
         if x.dtype in HALVES:
             x, y = Value(x.text, float32, x.lanes), Value(y.text, float32, y.lanes)
-        if name.startswith("arg"):
+        if name.startswith("arg"):  # the first NaN, else the first of the extremes
             better = b.gt(y, x) if name == "argmax" else b.lt(y, x)
-            none, tie = b.lt(old[1], b.const(0, int64)), b.eq(x, y)
             if x.dtype.kind == "f":
-                nan_x, nan_y = b.isnan(x), b.isnan(y)
-                tie = b.or_(tie, b.and_(nan_x, nan_y))
-                better = b.and_(b.or_(better, nan_y), b.not_(nan_x))
-            first = b.and_(b.lt(new[1], old[1]), b.ge(new[1], b.const(0, int64)))
-            take = b.or_(b.and_(none, b.ge(new[1], b.const(0, int64))), b.or_(
-                b.and_(better, b.ge(new[1], b.const(0, int64))), b.and_(tie, first)))
-            return [Value(b.where(take, y, x).text, old[0].dtype, x.lanes), b.where(take, new[1], old[1])]
+                better = b.and_(b.or_(better, b.isnan(y)), b.not_(b.isnan(x)))
+            if not in_order:
+                tie = b.eq(x, y)
+                if x.dtype.kind == "f":
+                    tie = b.or_(tie, b.and_(b.isnan(x), b.isnan(y)))
+                better = b.or_(better, b.and_(tie, b.lt(new[1], old[1])))
+            return [Value(b.where(better, y, x).text, old[0].dtype, x.lanes), b.where(better, new[1], old[1])]
         rule = {"sum": b.add, "prod": b.mul, "amax": b.maximum, "amin": b.minimum, "any": b.or_, "all": b.and_}[name]
         return [Value(rule(x, y).text, old[0].dtype, x.lanes)]
 
