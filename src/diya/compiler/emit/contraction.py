@@ -161,7 +161,7 @@ class _Along(NamedTuple):
     mask: str
     coordinates: list[str]
     steps: str
-    where: Any  # unit, splat: the first offset; runs: the list of runs; strided: the vector of offsets
+    where: Any  # unit: the first offset; runs: the list of runs; strided: the vector of offsets
 
 
 class _Map:
@@ -283,8 +283,9 @@ class Kernel:
         if steps == "runs":
             self._find_runs(m.vector(stream, i), mask, self.runs[slot])
             return _Along(mask, coordinates, steps, self.runs[slot])
-        where = m.scalar(stream, i) if steps in ("unit", "splat") else m.vector(stream, i)
-        return _Along(mask, coordinates, steps, where)
+        if steps == "splat":
+            return _Along(mask, coordinates, steps, 0)
+        return _Along(mask, coordinates, steps, (m.scalar if steps == "unit" else m.vector)(stream, i))
 
     def each_case(self, alongs: list[_Along]):
         """Yields the vectors as they are or, where all that come in runs come in one, as contiguous: code for both."""
