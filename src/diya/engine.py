@@ -424,6 +424,7 @@ def _compile(program: Program):
     assert compile_graph is not None
     compiled = compile_graph(program.graph)
     counters.programs_compiled += 1
+    counters.bytes_planned += compiled.counts["bytes planned"]
     if debug:
         from .explain import show
         show(program, compiled, debug)

@@ -52,7 +52,7 @@ def lerp(input, end, weight):
 
 
 def _lerp(a, b, w):
-    if isinstance(w, (int, float)):
+    if not isinstance(w, Tensor):
         return a + (b - a) * w if abs(w) < 0.5 else b - (b - a) * (1 - w)
     small = (w.abs() if w.dtype.kind != "c" else ew.abs(w)) < 0.5
     d = b - a
@@ -298,9 +298,13 @@ def logcumsumexp(input, dim):
 
 
 def _complex_lcse(dim: int, x: np.ndarray) -> np.ndarray:
-    top = x.real.max(axis=dim, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    return np.log(np.cumsum(np.exp(x - top), axis=dim)) + top
+    """Term by term around the larger real part, so that the imaginary part goes on across the branch cut."""
+    out = np.moveaxis(x.copy(), dim, 0)
+    for i in range(1, len(out)):
+        swap = out[i - 1].real > out[i].real
+        high, low = np.where(swap, out[i - 1], out[i]), np.where(swap, out[i], out[i - 1])
+        out[i] = np.log1p(np.exp(low - high)) + high
+    return np.moveaxis(out, 0, dim)
 
 
 LCSE = primitive("logcumsumexp", "scan", lambda a, x: x, interpret=lambda dim, x: (

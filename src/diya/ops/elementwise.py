@@ -635,6 +635,8 @@ _dunder("lshift", bitwise_left_shift.core, bitwise_left_shift.core, "bitwise_lef
 _dunder("rshift", bitwise_right_shift.core, bitwise_right_shift.core, "bitwise_right_shift_")
 for _name, _core in (("eq", eq.core), ("ne", ne.core), ("lt", lt.core), ("le", le.core), ("gt", gt.core), ("ge", ge.core)):
     _dunder(_name, _core)
+Tensor.__rdiv__ = Tensor.__rtruediv__  # type: ignore[attr-defined]
+Tensor.__div__, Tensor.__idiv__ = Tensor.__truediv__, Tensor.__itruediv__  # type: ignore[attr-defined]
 Tensor.__hash__ = object.__hash__
 Tensor.__neg__ = lambda self: neg(self)  # type: ignore[attr-defined]
 Tensor.__pos__ = lambda self: positive(self)  # type: ignore[attr-defined]

@@ -325,6 +325,8 @@ def check_index(name: str, index: Tensor) -> Tensor:
 def gather(input, dim, index, *, sparse_grad=False):
     index = check_index("gather", index)
     dim = wrap_dim(dim, input.dim())
+    if not index.numel():
+        return take_at(input.reshape(-1), [index])
     if input.dim() == 0 or index.dim() == 0:
         out = gather(input.reshape(-1), 0, index.reshape(-1))
         return out.reshape(index.shape)
@@ -401,7 +403,7 @@ def nonzero(input, *, as_tuple=False):
         return tuple(_from_array(np.ascontiguousarray(f, np.int64)) for f in found)
     if not input.dim():
         return _from_array(np.empty((1 if array else 0, 0), np.int64))
-    return _from_array(np.ascontiguousarray(np.stack(found, 1), np.int64))
+    return _from_array(np.array(found, np.int64).reshape(input.dim(), -1)).t().detach()
 
 
 @operator()

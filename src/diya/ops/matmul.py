@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from .. import dtypes
 from ..graph import Affine, Contraction, broadcast_shapes
+from ..autograd.tape import sum_to
 from ..tensor import Tensor
 from .contraction import contract
 from .record import _long_name, operator
@@ -164,10 +165,13 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
 
 @operator(inplace=True)
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
-    if input.dtype.itemsize == 2 and input.dtype.kind == "f":  # rounded once
-        wide = [x.to(dtypes.float32) for x in (input, batch1, batch2)]
-        return addbmm(*wide, beta=beta, alpha=alpha).to(input.dtype)
-    return _scaled(input, beta, bmm(batch1, batch2).sum(0), alpha)
+    if input.dtype.itemsize == 2 and input.dtype.kind == "f" and batch1.shape[0]:  # rounded after each, as PyTorch does
+        out = input
+        for i, (a, b) in enumerate(zip(batch1.unbind(), batch2.unbind(), strict=True)):
+            wide = [x.to(dtypes.float32) for x in (out, a, b)]
+            out = addmm(*wide, beta=1 if i else beta, alpha=alpha).to(input.dtype)
+        return out
+    return _scaled(input, beta, bmm(batch1, batch2).sum(0, dtype=batch1.dtype), alpha)
 
 
 @operator(inplace=True)
@@ -178,7 +182,19 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
     return _scaled(input, beta, outer(vec1, vec2), alpha)
 
 
-@operator("nn.functional.linear", method=False, out=False)
+def _linear_weight_grad(g, input, weight):
+    k = input.shape[-1]
+    if weight.dim() == 1:
+        return g.reshape(-1) @ input.reshape(-1, k)
+    return g.reshape(-1, weight.shape[0]).t() @ input.reshape(-1, k)
+
+
+_LINEAR = dict(input=lambda g, weight: g @ weight.conj() if weight.dim() == 2 else g.unsqueeze(-1) * weight.conj(),
+               weight=lambda g, input, weight: _linear_weight_grad(g, input.conj(), weight),
+               bias=lambda g, bias: sum_to(g, bias.shape))
+
+
+@operator("nn.functional.linear", method=False, out=False, grad=_LINEAR, inputs=("input", "weight", "bias"), node="Addmm")
 def linear(input, weight, bias=None):
     if weight.dim() not in (1, 2):
         raise RuntimeError(f"linear: weight must be 1-D or 2-D, got size {list(weight.shape)}")
@@ -193,6 +209,5 @@ def linear(input, weight, bias=None):
     else:
         *lead, k = input.shape
         nb = len(lead)
-        out = contract(input, weight, Contraction((*lead, weight.shape[0], k), nb + 1, _v(*range(nb), nb + 1), _v(nb, nb + 1)),
-                       "Addmm" if bias is not None and nb == 1 else "Mm")
+        out = contract(input, weight, Contraction((*lead, weight.shape[0], k), nb + 1, _v(*range(nb), nb + 1), _v(nb, nb + 1)))
     return out if bias is None else out + bias

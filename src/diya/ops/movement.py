@@ -13,7 +13,7 @@ from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..dtypes import dtype as DType
 from ..graph import Size, Type, contiguous_strides, primitive, type_of
-from ..tensor import AS_STRIDED, Tensor, _layout, assign, check_inplace, from_node, view_of, wrap_dim
+from ..tensor import AS_STRIDED, Tensor, _layout, assign, check_inplace, from_node, strided_from_node, view_of, wrap_dim
 from .record import operator
 
 # -- primitives --------------------------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def unflatten(input, dim, sizes):
 
 @operator(out=False)
 def ravel(input):
-    return input.reshape(-1)
+    return input.contiguous().reshape(-1)
 
 
 @operator(out=False)
@@ -714,7 +714,6 @@ def order_for(input: Tensor, format) -> tuple[int, ...] | None:
 
 def copied(input: Tensor, order: tuple[int, ...] | None) -> Tensor:
     """A copy in memory of its own, on the tape."""
-    from ..tensor import strided_from_node
     x = input._value()
     out = from_node(x) if order is None else strided_from_node(x, order)
     if input._rg and modes.grad:
@@ -756,7 +755,6 @@ def fill(input, value):
 
 
 def full_like_node(input: Tensor, value) -> Tensor:
-    from ..tensor import strided_from_node
     order = order_for(input, None)
     node = constant(tuple(input.shape), value, input.dtype)
     return from_node(node) if order is None else strided_from_node(node, order)
@@ -823,11 +821,20 @@ def cat(tensors, dim=0):
         for x, value in zip(used, nodes, strict=True):
             node = engine.append(WRITE, (node, value), (tuple(x.shape), dense, at * dense[dim]))
             at += x.shape[dim] if 0 not in x.shape or x.shape[dim] == 0 else x.shape[dim]
-    out = from_node(node)
+    order = _common_format(used)
+    out = from_node(node) if order is None else strided_from_node(node, order)
     if modes.grad and any(x._rg for x in used):
         rule = Rule("Cat", tuple(f"tensor{i}" for i in range(len(used))), _cat_grad)
         track(rule, (out,), tuple(used), nodes, {"dim": dim, "sizes": [x.shape[dim] for x in used]})
     return out
+
+
+def _common_format(tensors: list[Tensor]) -> tuple[int, ...] | None:
+    """The memory order of channels last where all tensors are laid out so; None for row-major."""
+    for name, format in (("channels_last", channels_last), ("channels_last_3d", channels_last_3d)):
+        if all(x._strides is not None and not x.is_contiguous() and x.is_contiguous(format) for x in tensors):
+            return _LAST[name]
+    return None
 
 
 def _cat_grad(g, dim, sizes):
@@ -870,7 +877,6 @@ _TO_COPY = Rule("ToCopy", ("input",), {"input": lambda g: g})  # `fit` casts the
 
 def cast(input: Tensor, dtype: DType, format=None) -> Tensor:
     """A copy with another dtype, on the tape."""
-    from ..tensor import strided_from_node
     x = input._value()
     node = engine.record(CAST, (x,), dtype)
     order = order_for(input, format)

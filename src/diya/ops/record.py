@@ -58,13 +58,13 @@ def register(record: Operator) -> Operator:
 
 def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = True, inplace: bool = False,
              aliases: tuple[str, ...] = (), out: bool = True, grad: Any = None, inputs: tuple[str, ...] | None = None,
-             samples: Callable | None = None, differentiable: bool = True) -> Callable:
+             node: str | None = None, samples: Callable | None = None, differentiable: bool = True) -> Callable:
     """Makes the decorated function an operator.
 
     ``path``: its public name (by default the function's); ``method``: whether it is a method too, or under which names;
     ``inplace``: whether it has an in-place form (``name_``); ``aliases``: other public names, methods and in-place
     forms too; ``out``: whether it takes ``out=``; ``grad``: its own gradient, with ``inputs`` the names of the
-    differentiable tensor parameters; ``samples``: a function that yields ``(args, kwargs)`` for the tests.
+    differentiable tensor parameters and ``node`` its name on the tape, where that is not its own; ``samples``: a function that yields ``(args, kwargs)`` for the tests.
     """
     def decorate(function: Callable) -> Callable:
         name = path or function.__name__
@@ -74,7 +74,7 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
         rule = None
         run = function
         if grad is not None:
-            rule = Rule(_node_name(short), inputs or ("input",), grad)
+            rule = Rule(node or _node_name(short), inputs or ("input",), grad)
             run = _with_rule(function, rule)
         public = _public(run, name, out)
         public.__wrapped__ = function  # type: ignore[attr-defined]

@@ -142,7 +142,12 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None):
     return sum(input, dim, keepdim, dtype=dtype)
 
 
-@operator()
+def _mean_grad(g, shape, dim, keepdim):
+    dims = dims_of(dim, len(shape))
+    return _unreduce(g / max(math.prod(shape[d] for d in dims), 1), shape, dims)
+
+
+@operator(grad=dict(input=_mean_grad))
 def mean(input, dim=None, keepdim=False, *, dtype=None):
     d = dtype or input.dtype
     if d.kind not in "fc":

@@ -341,12 +341,16 @@ def as_strided_scatter(input, src, size, stride, storage_offset=None):
     return movement.write(input, src, (tuple(size), tuple(stride), view._offset), None)
 
 
+def _dense(x: Tensor) -> Tensor:
+    return x.clone(memory_format=movement.contiguous_format)
+
+
 def _copying(name: str, function):
     def make(*args, **kwargs):
         out = function(*args, **kwargs)
         if isinstance(out, tuple):
-            return tuple(x.clone() for x in out)
-        return out.clone()
+            return tuple(_dense(x) for x in out)
+        return _dense(out)
     make.__name__ = make.__qualname__ = name
     operator(name, method=False)(make)
 
@@ -356,9 +360,9 @@ for _name in ("alias", "as_strided", "diagonal", "expand", "permute", "select", 
     _copying(_name + "_copy", (lambda x: x) if _name == "alias" else (lambda x: x.detach()) if _name == "detach"
              else getattr(movement, _name))
 _copying("unfold_copy", movement.unfold)
-operator("narrow_copy")(lambda input, dim, start, length: movement.narrow(input, dim, start, length).clone())
-operator("slice_copy", method=False)(lambda input, dim=0, start=None, end=None, step=1: slice_dim(
-    input, wrap_dim(dim, input.dim()), start, end, step).clone())
+operator("narrow_copy")(lambda input, dim, start, length: _dense(movement.narrow(input, dim, start, length)))
+operator("slice_copy", method=False)(lambda input, dim=0, start=None, end=None, step=1: _dense(slice_dim(
+    input, wrap_dim(dim, input.dim()), start, end, step)))
 
 
 @operator(method=True, out=False)
@@ -392,7 +396,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         shape[dim + 1] = n
         out = list(input.shape)
         out[dim] *= n
-        return x.expand(shape).reshape(out)
+        return _dense(x.expand(shape)).reshape(out)
     if repeats.dim() != 1 or repeats.shape[0] != input.shape[dim]:
         raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats.shape[0]} and "
                            f"input.size({dim}) = {input.shape[dim]}")
@@ -413,8 +417,10 @@ def unravel_index(indices, shape):
     from .elementwise import floor_divide, remainder
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     indices = indices.to(dtypes.int64)
+    if not shape:
+        return ()
     out = []
     for s in reversed(shape):
         out.append(remainder(indices, s))
         indices = floor_divide(indices, s)
-    return tuple(reversed(out))
+    return movement.unbind(stack(out[::-1], -1), -1)

@@ -123,7 +123,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     values, indices = sort(input, dim, largest)
     if not input.dim():
         return TopK(values.reshape(()), indices) if k else TopK(values.new_empty(0), indices.new_empty(0))
-    return TopK(values.narrow(dim, 0, k), indices.narrow(dim, 0, k))
+    return TopK(values.narrow(dim, 0, k).contiguous(), indices.narrow(dim, 0, k).contiguous())
 
 
 @operator()
@@ -140,7 +140,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 def _one(x: Tensor, dim: int, at: int, keepdim: bool) -> Tensor:
     if not x.dim():
         return x
-    out = x.select(dim, at)
+    out = x.select(dim, at).contiguous()
     return out.unsqueeze(dim) if keepdim else out
 
 
@@ -341,15 +341,19 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     a = _numbers(input)
     if dim is None:
         values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, equal_nan=False)
-        inverse = inverse.reshape(a.shape)
-    else:
-        values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=wrap_dim(dim, input.dim()))
-        inverse = inverse.reshape(-1)
-    return _set_result(values, inverse, counts, input.dtype, return_inverse, return_counts)
+        return _set_result(_as(values, input.dtype), inverse.reshape(a.shape), counts, return_inverse, return_counts)
+    dim = wrap_dim(dim, input.dim())
+    values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
+    return _set_result(_along(values, dim, input.dtype), inverse.reshape(-1), counts, return_inverse, return_counts)
 
 
-def _set_result(values, inverse, counts, d, return_inverse, return_counts):
-    out = (_as(values, d),)
+def _along(values: np.ndarray, dim: int, d) -> Tensor:
+    """The array as a tensor that lies in memory with ``dim`` first, as PyTorch's set operations leave it."""
+    return _as(np.moveaxis(values, dim, 0), d).movedim(0, dim).detach() if values.ndim else _as(values, d)
+
+
+def _set_result(values: Tensor, inverse, counts, return_inverse, return_counts):
+    out: tuple[Tensor, ...] = (values,)
     if return_inverse:
         out += (_as(inverse, int64),)
     if return_counts:
@@ -367,8 +371,8 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
     starts = np.nonzero(new)[0]
     inverse = np.cumsum(new) - 1
     counts = np.diff(np.append(starts, len(flat)))
-    values = a.reshape(-1)[starts] if dim is None else np.take(a, starts, along)
-    return _set_result(values, inverse.reshape(a.shape) if dim is None else inverse, counts, input.dtype, return_inverse, return_counts)
+    values = _as(a.reshape(-1)[starts], input.dtype) if along is None else _along(np.take(a, starts, along), along, input.dtype)
+    return _set_result(values, inverse.reshape(a.shape) if dim is None else inverse, counts, return_inverse, return_counts)
 
 
 @operator(differentiable=False)
