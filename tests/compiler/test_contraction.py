@@ -45,7 +45,7 @@ def run(c, a, b, out=None, epilogue=None, inputs=(), target=None, cuts=(), a_ope
         args = (ctypes.c_int64 * len(launch.args))(*launch.args)
         ends = [0, *sorted(x for x in cuts if 0 < x < launch.tasks), launch.tasks]
         for begin, end in zip(ends, ends[1:], strict=False):
-            scratch = np.full(launch.scratch + 64, 0xFF, np.uint8)
+            scratch = np.full(launch.scratch + 64, 0x7F, np.uint8)
             kernel(ctypes.addressof(buffers), ctypes.addressof(args), begin, end, (scratch.ctypes.data + 63) // 64 * 64)
     return out
 
