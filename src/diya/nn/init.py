@@ -10,6 +10,8 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
+
 import diya
 
 from ..tensor import Tensor
@@ -60,7 +62,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
                   generator: Any = None) -> Tensor:
-    """Normal, restricted to [a, b], by inverting the cumulative distribution."""
+    """Normal, restricted to [a, b], by rejection."""
     def cdf(x: float) -> float:
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
 
@@ -68,13 +70,38 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
         warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
                       "incorrect.", stacklevel=2)
     with diya.no_grad():
-        low, high = cdf((a - mean) / std), cdf((b - mean) / std)
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-        tensor.erfinv_()
-        tensor.mul_(std * math.sqrt(2.0))
-        tensor.add_(mean)
-        tensor.clamp_(min=a, max=b)
-        return tensor
+        if cdf((b - mean) / std) - cdf((a - mean) / std) > 0.3:
+            _truncate_normal(tensor, mean, std, a, b, generator)
+        else:
+            _truncate_uniform(tensor, mean, std, a, b, generator)
+    return tensor
+
+
+def _truncate_normal(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> None:
+    """Normal draws; those outside [a, b] are drawn again."""
+    low, high = (diya.tensor(bound, dtype=tensor.dtype).item() for bound in (a, b))
+    result = tensor.normal_(mean, std, generator=generator).clone()
+    while True:
+        outside = (result < low) | (result > high)
+        if not bool(outside.any()):
+            break
+        again = diya.empty_like(tensor).normal_(mean, std, generator=generator)
+        result = diya.where(outside, again, result)
+    tensor.copy_(result)
+
+
+def _truncate_uniform(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> None:
+    """Uniform draws from [a, b], each kept with the probability density there relative to the highest; for narrow
+    ranges, where normal draws would mostly miss."""
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    result, pending = tensor, None
+    while pending is None or bool(pending.any()):
+        candidate = diya.empty_like(tensor).uniform_(a, b, generator=generator)
+        refused = diya.empty_like(tensor).uniform_(generator=generator).log() > (
+            ((candidate - mean) / std) ** 2 * -0.5 - peak)
+        result = candidate if pending is None else diya.where(pending, candidate, result)
+        pending = refused if pending is None else pending & refused
+    tensor.copy_(result)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -184,13 +211,11 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     cols = tensor.numel() // rows
     with diya.no_grad():
         flat = diya.empty((rows, cols), dtype=tensor.dtype, device=tensor.device).normal_(0, 1, generator=generator)
-        if rows < cols:
-            flat = flat.t()
-        q, r = diya.linalg.qr(flat)
-        q = q * diya.diag(r, 0).sign()  # uniform over the group: Mezzadri, arXiv:math-ph/0609050
-        if rows < cols:
-            q = q.t()
-        tensor.view_as(q).copy_(q)
+        matrix = flat.numpy()
+        q, r = np.linalg.qr(matrix.T if rows < cols else matrix)
+        q = q * np.sign(np.diagonal(r))  # uniform over the group: Mezzadri, arXiv:math-ph/0609050
+        q = diya.from_numpy(np.ascontiguousarray(q.T if rows < cols else q))
+        tensor.copy_(q.view(tensor.shape))
         tensor.mul_(gain)
     return tensor
 

@@ -1,8 +1,8 @@
 """What update rules are written against.
 
-A rule is a function ``rule(o, *values, *scalars) -> new values``. With `NODES` it appends to the graph directly, with no
-tensors in between: that is what a step does. With `TENSORS` it runs on tensors and so on the tape, for optimizers made
-with ``differentiable=True``.
+A rule is a function of values to new values. With `NODES` it appends to the graph directly, with no tensors in between:
+that is what a step does. With `TENSORS` it runs on tensors and so on the tape, for optimizers made with
+``differentiable=True``.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class Nodes:
     @staticmethod
     def div(a, b):
         return append(_DIV, (a, b))
+
+    @staticmethod
+    def detach(a):
+        return a
 
     @staticmethod
     def neg(a):
@@ -102,6 +106,10 @@ class Tensors:
     @staticmethod
     def div(a, b):
         return a / b
+
+    @staticmethod
+    def detach(a):
+        return a.detach()
 
     @staticmethod
     def neg(a):

@@ -60,7 +60,7 @@ class SGD(RuleOptimizer):
         if not has_momentum:
             return (o.add(p, o.mul(minus_lr, grad)),)
         if buffer is None:  # the first buffer is the first gradient
-            buffer = grad
+            buffer = o.detach(grad)
         else:
             buffer = o.add(o.mul(buffer, momentum), o.mul(damp, grad) if dampened else grad)
         direction = o.add(grad, o.mul(momentum, buffer)) if nesterov else buffer

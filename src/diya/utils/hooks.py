@@ -175,6 +175,11 @@ class BackwardHook:
                     self.grad_outputs = replaced
                 passed = self.grad_outputs
                 if self.inputs_at is None:  # no input needs a gradient: the hooks have no later place to run
+                    if self.user_hooks:
+                        warnings.warn("Full backward hook is firing when gradients are computed with respect to module "
+                                      "outputs since no inputs require gradients. See https://docs.pytorch.org/docs/main/"
+                                      "generated/torch.nn.Module.html#torch.nn.Module.register_full_backward_hook for "
+                                      "more details.", stacklevel=5)
                     self._run_hooks((None,) * self.n_inputs)
                 return tuple(passed[i] for i in at)
             node.register_prehook(hook)

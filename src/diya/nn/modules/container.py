@@ -102,7 +102,7 @@ class Sequential(Module):
         if not isinstance(other, int):
             raise TypeError(f"unsupported operand type(s) for *: {type(Sequential)} and {type(other)}")
         if other <= 0:
-            raise ValueError(f"Non-positive multiplication factor {other} for {type(Sequential)}")
+            raise ValueError(f"Non-positive multiplication factor {other} for {Sequential}")
 
     def __dir__(self):
         return [key for key in super().__dir__() if not key.isdigit()]
@@ -303,7 +303,8 @@ def _describe(key, value) -> str:
     size = "x".join(str(s) for s in value.size())
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     where = "" if value.device.type == "cpu" else f" ({value.device})"
-    return f"({key}): {kind} containing: [{value.dtype} of size {size}{where}]"
+    name = str(value.dtype) if isinstance(key, int) else value.type()
+    return f"({key}): {kind} containing: [{name} of size {size}{where}]"
 
 
 class ParameterList(Module):

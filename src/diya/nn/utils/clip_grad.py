@@ -22,12 +22,7 @@ def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: boo
     if not tensors:
         return diya.tensor(0.0)
     norm_type = float(norm_type)
-    if norm_type == float("inf"):
-        norms = [t.abs().max() for t in tensors]
-        total = norms[0] if len(norms) == 1 else diya.stack(norms).max()
-    else:
-        norms = [diya.linalg.vector_norm(t, norm_type) for t in tensors]
-        total = diya.linalg.vector_norm(diya.stack(norms), norm_type)
+    total = diya.stack([t.norm(norm_type) for t in tensors]).norm(norm_type)
     if error_if_nonfinite and not bool(total.isfinite()):
         raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
                            "cannot be clipped. To disable this error and scale the gradients by the non-finite norm "

@@ -48,9 +48,9 @@ def _reparametrize_module(module: Module, parameters_and_buffers: Mapping[str, T
         missing, unexpected = sorted(names - given.keys()), sorted(given.keys() - names)
         problems = []
         if unexpected:
-            problems.append(f"Unexpected key(s): {', '.join(unexpected)}.")
+            problems.append(f"Unexpected key(s): {', '.join(map(repr, unexpected))}.")
         if missing:
-            problems.append(f"Missing key(s): {', '.join(missing)}.")
+            problems.append(f"Missing key(s): {', '.join(map(repr, missing))}.")
         if problems:
             raise RuntimeError(f"Error(s) in reparametrizing for {module._get_name()}:\n\t" + "\n\t".join(problems))
     replaced: list[tuple[dict[str, Any], str, Any, str]] = []

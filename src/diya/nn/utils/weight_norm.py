@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import diya
-
 from ..modules.module import Module
 from ..parameter import Parameter, UninitializedParameter
 
@@ -16,8 +14,8 @@ __all__ = ["WeightNorm", "weight_norm", "remove_weight_norm"]
 def norm_except(v, dim: int | None):
     """The norm of each slice of ``v`` along ``dim``, with the other dimensions kept as 1; of all of it for None."""
     if dim is None or dim == -1:
-        return diya.linalg.vector_norm(v)
-    return diya.linalg.vector_norm(v, dim=[d for d in range(v.dim()) if d != dim % v.dim()], keepdim=True)
+        return v.norm()
+    return v.norm(dim=[d for d in range(v.dim()) if d != dim % v.dim()], keepdim=True)
 
 
 class WeightNorm:
