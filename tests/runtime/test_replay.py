@@ -204,3 +204,20 @@ def test_keyboard_interrupt_leaves_everything_usable():
     x[:] = 0
     program.run(slots.address, 2)
     assert (x == 5).all()
+
+
+def test_a_process_with_workers_ends_quietly():
+    """Workers sleep on the pool, and code is still loaded, when the interpreter shuts down."""
+    import subprocess
+    import sys
+
+    script = ("import numpy as np; from runtime import kernels; from diya.runtime.cpu import load, threads;"
+              "from diya.runtime.cpu.replay import Replay, Step;"
+              "x = np.zeros(5000, np.int64); slots = kernels.Slots(x);"
+              "(k,) = load.load([('count', kernels.count())]);"
+              "Replay([Step(k, 5000, ((0, 0),), (), 64, 1e9)] * 3, 1).run(slots.address, 4);"
+              "print(threads.workers(), x.min(), x.max())")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "tests"])}
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", script], env=env, text=True, capture_output=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "3 3 3\n", "")

@@ -78,6 +78,17 @@ class _Lease(ref):
     __slots__ = ("block",)
 
 
+_sizes: dict[int, int] = {}  # of a class, by the bytes wanted
+
+
+def _size_class(nbytes: int) -> int:
+    step = 1 << max((nbytes - 1).bit_length() - 4, 6)
+    if len(_sizes) > 4096:
+        _sizes.clear()
+    _sizes[nbytes] = size = -(-nbytes // step) * step or step
+    return size
+
+
 class Pool:
     """Blocks by size, and the account of them. Thread-safe; a lease that ends only notes so (`_ended.append` runs at
     any point of any thread), and the note is read at the next call."""
@@ -90,8 +101,7 @@ class Pool:
         self.live = self.peak = self.reserved = self.reserved_peak = self.allocations = 0
 
     def allocate(self, nbytes: int) -> Buffer:
-        step = 1 << max((nbytes - 1).bit_length() - 4, 6)
-        size = -(-nbytes // step) * step or step
+        size = _sizes.get(nbytes) or _size_class(nbytes)
         with self._lock:
             if self._ended:
                 self._collect()
@@ -125,14 +135,16 @@ class Pool:
 
     def _collect(self) -> None:
         while self._ended:
-            try:
-                lease = self._ended.popleft()
-            except IndexError:
-                return
+            lease = self._ended.popleft()
             del self._leases[id(lease)]
             block = lease.block
-            self.live -= block.nbytes
-            self._free.setdefault(block.nbytes, []).append(block)
+            size = block.nbytes
+            self.live -= size
+            free = self._free.get(size)
+            if free is None:
+                self._free[size] = [block]
+            else:
+                free.append(block)
 
     def _release(self, reserved: int) -> None:
         """Gives free blocks back to the system until ``reserved`` bytes are held, those of the oldest sizes first."""

@@ -77,7 +77,7 @@ def fingerprint() -> str:
     """A cheap text that changes when the processor does (another machine may share the cache directory)."""
     import platform
 
-    parts = [sys.platform, platform.machine(), *_llvmlite_version()]
+    parts = [sys.platform, platform.machine(), *llvmlite_version()]
     if sys.platform.startswith("linux"):
         with open("/proc/cpuinfo", "rb") as f:
             head = f.read(8192).split(b"\n\n")[0].decode("ascii", "replace")
@@ -96,7 +96,7 @@ def fingerprint() -> str:
     return "\n".join(parts)
 
 
-def _llvmlite_version() -> tuple[str, ...]:
+def llvmlite_version() -> tuple[str, ...]:
     import llvmlite
 
     return (llvmlite.__version__,)

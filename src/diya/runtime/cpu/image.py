@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+FORMAT = "image 1"  # changes with what `pack` writes or `link` makes
 _ALLOC, _WRITE = 2, 1
 _X86_64, _AARCH64 = 62, 183
 _THUNK = {_X86_64: b"\xff\x25\x02\x00\x00\x00\x66\x90",  # jmp [rip + 2]; nop; then the address

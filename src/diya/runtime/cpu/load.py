@@ -14,9 +14,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from weakref import WeakValueDictionary
 
-from . import features, store, system
+from . import features, image, llvm, store, system
 from .features import Target
-from .image import Image
 
 MEMORY_LIMIT = 64 << 20  # bytes of code that no program uses, kept mapped in case one does again
 
@@ -41,17 +40,17 @@ class Code:
 
     __slots__ = ("symbols", "address", "nbytes", "__weakref__")
 
-    def __init__(self, image: Image):
-        self.nbytes = -(-len(image.code) // system.PAGE) * system.PAGE
+    def __init__(self, linked: image.Image):
+        self.nbytes = -(-len(linked.code) // system.PAGE) * system.PAGE
         self.address = system.map_memory(self.nbytes)
-        code = bytearray(image.code)
-        for at, name in image.externals:
+        code = bytearray(linked.code)
+        for at, name in linked.externals:
             code[at:at + 8] = system.symbol(name).to_bytes(8, "little")
-        for at, target in image.bases:
+        for at, target in linked.bases:
             code[at:at + 8] = (self.address + target).to_bytes(8, "little")
         system.ctypes.memmove(self.address, bytes(code), len(code))
         system.seal(self.address, self.nbytes)
-        self.symbols = image.symbols
+        self.symbols = linked.symbols
 
     def entry(self, symbol: str) -> Entry:
         try:
@@ -120,20 +119,17 @@ def load(codes: Sequence[tuple[str, str]], target: Target | None = None) -> list
 
 def module_key(text: str, target: Target) -> str:
     """The name of a module's code in the caches."""
-    return store.key("image 1", text, target.triple, target.cpu, target.features, *features._llvmlite_version())
+    return store.key(text, target.triple, target.cpu, target.features, *features.llvmlite_version(), llvm.PIPELINE,
+                     image.FORMAT)
 
 
 def assembly(text: str, target: Target | None = None) -> str:
     """The assembly that a module becomes, for ``explain`` and to check targets that are not the host."""
-    from . import llvm
-
     return llvm.assembly(text, target or features.host())
 
 
 def optimised(text: str, target: Target | None = None) -> str:
     """A module's text after LLVM's passes."""
-    from . import llvm
-
     return llvm.optimised(text, target or features.host())
 
 
@@ -178,19 +174,16 @@ def _fetch(keys: list[str], texts: dict[str, str], target: Target) -> Iterable[t
             missing.append(key)
         else:
             counters.disk_hits += 1
-            yield key, Code(Image.unpack(packed))
+            yield key, Code(image.Image.unpack(packed))
     yield from zip(missing, _in_parallel(lambda key: _compile(key, texts[key], target), missing), strict=True)
 
 
 def _compile(key: str, text: str, target: Target) -> Code:
-    from . import llvm
-    from .image import link
-
-    image = link(llvm.object_code(text, target))
+    linked = image.link(llvm.object_code(text, target))
     with _lock:
         counters.compiled += 1
-    store.write(key, image.pack())
-    return Code(image)
+    store.write(key, linked.pack())
+    return Code(linked)
 
 
 def _in_parallel(function: Callable, items: list) -> list:
