@@ -414,7 +414,7 @@ class Tensor:
         return tensor_str(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.dim() == 0 and spec else str(self)
+        return format(self.item(), spec) if self.dim() == 0 and type(self) is Tensor else object.__format__(self, spec)
 
     # -- Python protocols ----------------------------------------------------------------------------------------------
 
