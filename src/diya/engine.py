@@ -34,6 +34,8 @@ for _x in [object()]:
 del _x, _box
 
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that stays in the parent
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _pending: list[Node] = []
 _made_bytes = 0
 _signatures: dict[tuple, Signature] = {}
@@ -424,7 +426,6 @@ def _compile(program: Program):
     assert compile_graph is not None
     compiled = compile_graph(program.graph)
     counters.programs_compiled += 1
-    counters.bytes_planned += compiled.counts["bytes planned"]
     if debug:
         from .explain import show
         show(program, compiled, debug)

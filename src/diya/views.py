@@ -33,6 +33,8 @@ def extent(shape, strides, offset) -> tuple[int, int]:
 
 def overlaps_itself(shape, strides) -> bool:
     """Whether two indices may name one element (conservatively, as PyTorch decides it: sorted strides must nest)."""
+    if 0 in shape:
+        return False
     dims = sorted((abs(st), s) for s, st in zip(shape, strides, strict=True) if s > 1)
     reach = 0
     for st, s in dims:
