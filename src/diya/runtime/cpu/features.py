@@ -75,9 +75,8 @@ def _vector_bytes(arch: str, features: str) -> int:
 
 def fingerprint() -> str:
     """A cheap text that changes when the processor does (another machine may share the cache directory)."""
-    import platform
-
-    parts = [sys.platform, platform.machine(), *llvmlite_version()]
+    machine = os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "")
+    parts = [sys.platform, machine, *llvmlite_version()]
     if sys.platform.startswith("linux"):
         with open("/proc/cpuinfo", "rb") as f:
             head = f.read(8192).split(b"\n\n")[0].decode("ascii", "replace")
