@@ -13,7 +13,7 @@ import numpy as np
 
 from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
-from ..dtypes import bool_, int64
+from ..dtypes import bool_, int32, int64
 from ..graph import contiguous_strides
 from ..tensor import Tensor, _from_array, from_node
 from .compose import also, number, widened
@@ -180,7 +180,7 @@ def _max_pool_grad(g, input, out, windows):
         hit = _is_maximum(tiles, out.reshape(shape))
         number_in_window = None
         for d, unit in zip(inner, contiguous_strides(w.kernel), strict=True):
-            at = (arange(tiles.shape[d]) * unit).reshape([-1 if k == d else 1 for k in range(tiles.dim())])
+            at = (arange(tiles.shape[d], dtype=int32) * unit).reshape([-1 if k == d else 1 for k in range(tiles.dim())])
             number_in_window = at if number_in_window is None else number_in_window + at
         first = amin(where(hit, number_in_window, math.prod(w.kernel)), inner, True)
         cut = where(number_in_window == first, g.reshape(shape), number(0, g))
@@ -194,7 +194,7 @@ def _max_pool_grad(g, input, out, windows):
     view = w.view(padded)
     tail = (1,) * rank
     hit = _hits(view, out, w)
-    at = arange(math.prod(w.kernel)).reshape(w.kernel)
+    at = arange(math.prod(w.kernel), dtype=int32).reshape(w.kernel)
     first = amin(where(hit, at, math.prod(w.kernel)), tuple(range(view.dim() - rank, view.dim())))
     spread = where(at == first.reshape(*first.shape, *tail), g.reshape(*g.shape, *tail), number(0, g))
     return _unwindow(spread, tuple(padded.shape), w)

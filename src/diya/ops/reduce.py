@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -52,14 +53,22 @@ def _arg(pick):
     return interpret
 
 
-def _extreme(f):
-    return lambda dims, x: f(x, axis=dims) if dims else x
+def _extreme(pair):
+    def interpret(dims, x):
+        for d in reversed(dims):
+            if x.shape[d] <= 8:  # slice by slice: numpy is slow along short dimensions
+                slices = (x[(slice(None),) * d + (i,)] for i in range(x.shape[d]))
+                x = functools.reduce(pair, slices)
+            else:
+                x = pair.reduce(x, axis=d)
+        return x
+    return interpret
 
 
 SUM = primitive("sum", "reduce", _infer, interpret=_sum)
 PROD = primitive("prod", "reduce", _infer, interpret=_prod)
-AMAX = primitive("amax", "reduce", _infer, interpret=_extreme(np.max))
-AMIN = primitive("amin", "reduce", _infer, interpret=_extreme(np.min))
+AMAX = primitive("amax", "reduce", _infer, interpret=_extreme(np.maximum))
+AMIN = primitive("amin", "reduce", _infer, interpret=_extreme(np.minimum))
 ANY = primitive("any", "reduce", _infer_bool, interpret=lambda dims, x: np.any(x, axis=dims) if dims else x != 0)
 ALL = primitive("all", "reduce", _infer_bool, interpret=lambda dims, x: np.all(x, axis=dims) if dims else x != 0)
 ARGMAX = primitive("argmax", "reduce", _infer_arg, interpret=_arg(np.argmax))
