@@ -248,13 +248,13 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     m_block, m_stripe = _even(m, 10 * tile.height, tile.height), 4 * m_chunk
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
     numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe, "m.chunk": m_chunk,
-               "k.block": k_block, "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks,
+               "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks,
                "b.in_place": int(m <= 4 * SKINNY), "taps": sizes["t"]}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     ranks = dict(zip("zmnkt", form.ranks, strict=True))
     for name, nbytes in (
-            ("a", 0 if form.dots else m_chunk * k_block * item + spare),
-            ("b", 0 if form.dots else n_block * k_block * item + spare),
+            ("a", 0 if form.dots else m_chunk * (k_block + 2) * item + spare),
+            ("b", 0 if form.dots else n_block * (k_block + 2) * item + spare),
             ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
             *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if ranks[g] > 1 else 0)
               for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block), ("t", sizes["t"]))),

@@ -117,7 +117,7 @@ class Form(NamedTuple):
 
     def arguments(self) -> list[str]:
         """The names of the kernel's ``args``, in order."""
-        names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "m.tasks", "n.tasks",
+        names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "k.pitch", "m.tasks", "n.tasks",
                  "k.blocks", "b.in_place", "taps"]
         names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k", "t", "masks")]
         names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
@@ -393,18 +393,27 @@ class Kernel:
         """Copies lanes ``begin … count`` of a block into panels of ``width``. ``first``: the batch's share of the
         coordinates.
 
-        A store may run past its row, and past its panel: what it spoils is written afterwards."""
-        f = self.f
+        A store may run past its row: what it spoils is written afterwards, or lies in the gap between panels."""
+        f, reading = self.f, getattr(self.form, x)
+        if reading.along == "lanes" and reading.steps == "unit" and not reading.checks:
+            with f.loop(0, kc, 32) as rows:  # few rows of memory, hence pages, at a time
+                self._pack_panels(x, base, first, lanes, begin, count, depth, rows.i, f.min(f.add(rows.i, 32), kc), out,
+                                  width)
+        else:
+            self._pack_panels(x, base, first, lanes, begin, count, depth, 0, kc, out, width)
+
+    def _pack_panels(self, x, base, first, lanes, begin, count, depth, k, kc, out, width) -> None:
+        f, reading = self.f, getattr(self.form, x)
         with f.loop(begin, count, width) as panel:
             left = f.min(f.sub(count, panel.i), width)
-            target = f.at(self.real, out, f.mul(panel.i, self.arg["k.block"]))
-            pack = self._pack_lanes if getattr(self.form, x).along == "lanes" else self._pack_depth
-            pack(x, base, first, lanes, panel.i, left, depth, kc, target, width)
+            target = f.at(self.real, out, f.mul(panel.i, self.arg["k.pitch"]))
+            pack = self._pack_lanes if reading.along == "lanes" else self._pack_depth
+            pack(x, base, first, lanes, panel.i, left, depth, k, kc, target, width)
 
     def _shares(self, x: str, first: list, m: _Map, i) -> list:
         return [self.f.add(c, m.scalar(f"{x}{d}", i)) for d, c in enumerate(first)]
 
-    def _pack_lanes(self, x, base, first, lanes, lane, left, depth, kc, target, width) -> None:
+    def _pack_lanes(self, x, base, first, lanes, lane, left, depth, k, kc, target, width) -> None:
         """Row by row. The masks of b's bounds are few where few of the depth's variables move them (taps)."""
         f = self.f
         reading: Reading = getattr(self.form, x)
@@ -418,7 +427,7 @@ class Kernel:
                     mask = f(f"bitcast {self.bools} {self.inside(x, part, shares)} to i{self.lanes}")
                     f.store(f"i{self.lanes}", mask, self._mask_at(v, tap.i))
         for case in self.each_case(parts):
-            with f.loop(0, kc) as turn:
+            with f.loop(k, kc) as turn:
                 if taps:
                     tap = depth.scalar("t", turn.i)
                     masks = [f.load(f"i{self.lanes}", self._mask_at(v, tap)) for v in range(len(case))]
@@ -447,7 +456,7 @@ class Kernel:
             value = self.fetch(x, base, part, offset, mask)
             f.store(self.vec, value, f.at(self.real, row, v * self.lanes), self.form.accumulator.itemsize)
 
-    def _pack_depth(self, x, base, first, lanes, lane, left, depth, kc, target, width) -> None:
+    def _pack_depth(self, x, base, first, lanes, lane, left, depth, k, kc, target, width) -> None:
         """Squares of lanes × depth, transposed. Only what lies in memory as it is needed is read from there directly;
         the rest is collected first."""
         f, n = self.f, self.lanes
@@ -455,7 +464,7 @@ class Kernel:
         straight = (reading.steps == "unit" and not reading.checks and reading.dtype is self.form.accumulator
                     and lanes.rank <= 1)
         call = "call void @{}.transpose(ptr {}, i64 {}, ptr {}, i64 {})"
-        with f.loop(0, kc, n) as turn:
+        with f.loop(k, kc, n) as turn:
             part = self.along(depth, x, reading.steps, turn.i, f.sub(kc, turn.i), reading.checks)
             with f.loop(0, width, n) as back:  # from the right: what runs past a row is the next row's beginning
                 v = f.sub((width - 1) // n * n, back.i)
@@ -618,7 +627,7 @@ class Kernel:
                 if form.dots:
                     self._dots(pointers, rows, i.i, height, columns, j.i, f.min(left, tile.width), depth, kc)
                 else:
-                    strip = f.at(self.real, part["a"], f.mul(i.i, self.arg["k.block"]))
+                    strip = f.at(self.real, part["a"], f.mul(i.i, self.arg["k.pitch"]))
                     self._prefetch_rows(pointers["c0"], rows, i.i, height, alongs[0][0])
                     self._multiply(height, left, kc, strip, panel)
                 for flat in self.each_case([x for row in alongs for x in row]):
@@ -629,7 +638,7 @@ class Kernel:
     def _panel(self, pointers, part, columns, column, left, depth) -> tuple[str, Any, Any]:
         """Where a panel of b lies, how far apart its rows are, and how far on to prefetch."""
         f, arg, width = self.f, self.arg, self.form.tile.width
-        packed = f.at(self.real, part["b"], f.mul(column, arg["k.block"]))
+        packed = f.at(self.real, part["b"], f.mul(column, arg["k.pitch"]))
         if not self.form.in_place:
             return packed, width, 8 * width
         there = f.at(self.real, pointers["b"], f.add(columns.scalar("b", column), depth.scalar("b", 0)))
