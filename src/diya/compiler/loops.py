@@ -10,8 +10,9 @@ index of the reduced dimensions too; a ``reduce`` among them makes a kept value 
 kernels have one phase and no reduced dimension; a sum with what follows it has two; a softmax has three.
 
 A `Kernel` holds the sizes and strides of one use. Its `Template` is what remains when numbers become arguments: only
-the rank, dtypes, and per dimension whether an access is broadcast (0), contiguous or every other
-element (1, 2; in the vector dimension only) or strided (*). The template's text is the key of the compiled code, so a new batch size compiles nothing.
+the rank, dtypes, and per dimension whether an access is broadcast (0) or strided (*); in the vector dimension also
+whether it is contiguous (1) or takes every other element (2). The template's text is the key of the compiled code, so
+a new batch size compiles nothing.
 """
 
 from __future__ import annotations

@@ -7,14 +7,14 @@ of loops, vectors and tasks are `optimise`'s.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..dtypes import bool_, int64
 from ..graph import LEAF, PRIMITIVES, SCALAR, Graph, contiguous_strides
+from .access import broadcast_map, index_map, kept_strides, operand_map, position_map, positions, squeeze, viewed
 from .contraction import Epilogue, Operand, dense
 from .loops import Kernel, Map, Op, Phase
-from .schedule import (Schedule, Step, broadcast_map, index_map, kept_strides, operand_map, position_map, positions,
-                       squeeze, viewed)
+from .schedule import Schedule, Step
 
 FAULT = -1  # the value that stands for the program's fault record
 
@@ -43,13 +43,14 @@ class Lowered(NamedTuple):
 
 
 def lower(schedule: Schedule) -> tuple[Lowered, ...]:
-    rules = {"loops": lambda s: _Lowering(schedule, s).run(), "contract": lambda s: lower_contract(schedule, s)}
-    return tuple([rules.get(s.kind, Lowered)(s) for s in schedule.steps])
+    return tuple([Lowered(s, *_Lowering(schedule, s).kernel()) if s.kind == "loops" else
+                  lower_contract(schedule, s) if s.kind == "contract" else Lowered(s) for s in schedule.steps])
 
 
 def lower_contract(schedule: Schedule, step: Step) -> Lowered:
     """A contraction: its operands as strided views of stored values, and what follows it as the epilogue."""
-    graph, code = schedule.graph, schedule.graph.code
+    graph = schedule.graph
+    code: Any = graph.code
     i, result = step.members[0], step.members[-1]
     n = code[i]
     operands, values = [], []
@@ -63,7 +64,7 @@ def lower_contract(schedule: Schedule, step: Step) -> Lowered:
         shape = n.type.shape
         domain = squeeze(shape)
         after = step._replace(shape=domain, dims=(), members=(result,), stores=step.stores)
-        kernel, buffers = _Lowering(schedule, after).run()[1:3]
+        kernel, buffers = _Lowering(schedule, after).kernel()
         ops, d = kernel.ops, n.type.dtype
         inputs: dict[int, int] = {}          # loads of anything but the sum: their place among the inputs
         loads = []
@@ -99,7 +100,8 @@ def lower_contract(schedule: Schedule, step: Step) -> Lowered:
 class _Lowering:
     def __init__(self, schedule: Schedule, step: Step):
         self.graph: Graph = schedule.graph
-        self.code, self.alias, self.step = schedule.graph.code, schedule.alias, step
+        self.code: Any = schedule.graph.code
+        self.alias, self.step = schedule.alias, step
         self.members = frozenset(step.members)
         self.stored = schedule.roots
         rank = len(step.shape)
@@ -113,9 +115,9 @@ class _Lowering:
         self.phases: dict[int, int] = {}
         self.phase = 0
 
-    def run(self) -> Lowered:
-        step = self.step
-        for s in sorted(step.stores, key=lambda s: self.phase_of(s.source)):
+    def kernel(self) -> tuple[Kernel, tuple[int, ...]]:
+        """The step's kernel, and the values that its buffers are."""
+        for s in sorted(self.step.stores, key=lambda s: self.phase_of(s.source)):
             self.store(s)
         # Stores last: what one overwrites (the plan may give it an operand's buffer) has then been read.
         order = sorted(range(len(self.ops)), key=lambda i: (self.place[i], self.ops[i].name in ("store", "put")))
@@ -128,7 +130,7 @@ class _Lowering:
         kernel = Kernel(self.dims, self.kept, tuple([d for _, d in self.buffers]),
                         tuple([Phase(tuple(k), tuple(f)) for k, f in parts]),
                         fault=self.buffers.get((FAULT, int64), -1))
-        return Lowered(step, kernel, tuple([v for v, _ in self.buffers]))
+        return kernel, tuple([v for v, _ in self.buffers])
 
     def permuted(self, strides) -> tuple[int, ...]:
         return tuple([strides[d] for d in self.order])

@@ -18,7 +18,7 @@ from __future__ import annotations
 from ..dtypes import float32, int64
 from .emit.llvm import HALVES
 from .loops import Kernel, Launch, Map, Op, Phase, Template, maps_of
-from .lower import FAULT, Lowered
+from .lower import Lowered
 from .support import COSTS
 
 TASK = 16384        # elements that a task should have at least
@@ -31,6 +31,7 @@ _PIECE = 32768      # elements of a piece, at least
 def optimise(lowered: Lowered, target, temporaries: list[int]) -> list[Launch]:
     """The launches of one kernel. New values for partial results are named from ``temporaries[0]`` on."""
     kernel = lowered.kernel
+    assert kernel is not None
     for rule in PASSES:
         kernel = rule(kernel, target)
     return grid(lowered, kernel, target, temporaries)
@@ -141,7 +142,8 @@ def unroll(kernel: Kernel, target) -> Kernel:
     vector_dim = kernel.vector_dim
     if vector_dim < 0:
         return kernel
-    small = [d for d in (range(kept, rank) if kept < rank else range(kept)) if d != vector_dim and kernel.dims[d] <= SMALL]
+    small = [d for d in (range(kept, rank) if kept < rank else range(kept))
+             if d != vector_dim and kernel.dims[d] <= SMALL and not _outermost(kernel, d)]
     copies, chosen = len(kernel.ops), []
     for d in sorted(small, key=lambda d: kernel.dims[d]):
         if copies * kernel.dims[d] <= UNROLLED and kernel.dims[vector_dim] <= 16 * kernel.lanes:
@@ -155,6 +157,11 @@ def unroll(kernel: Kernel, target) -> Kernel:
         kernel = permute(kernel, dims)
         chosen = [dims.index(d) for d in chosen]
     return kernel._replace(unrolled=tuple(sorted(chosen)))
+
+
+def _outermost(kernel: Kernel, d: int) -> bool:
+    """Whether some access strides farthest along a dimension: that is a batch, which the next time is larger."""
+    return any(m.strides[d] and abs(m.strides[d]) == max(map(abs, m.strides)) for m in _maps(kernel))
 
 
 def split(kernel: Kernel, target) -> Kernel:
@@ -217,16 +224,14 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
     work = elements * cost / (8 * max(1, kernel.lanes // 2)) + 20
     values = lowered.values
     writes, inplace = _effects(kernel)
-    common = dict(key=template.text, text=_Text(template, target), writes=writes, inplace=inplace,
-                  step=lowered.step)
+    one = Launch(template.text, _Text(template, target), values, template.arguments(block, chunks, chunk), tasks, writes,
+                 work, inplace=inplace, step=lowered.step)
     if not kernel.split:
-        return [Launch(values=values, args=template.arguments(block, chunks, chunk), tasks=tasks, work=work, **common)]
+        return [one]
     length = dims[kept]
     pieces = min(PIECES, length, elements // _PIECE)
     if tasks >= 32 or pieces < 2:
-        # The partial buffers are not touched: any value will do.
-        values += (values[0],) * len(kernel.partials)
-        return [Launch(values=values, args=template.arguments(block, chunks, chunk), tasks=tasks, work=work, **common)]
+        return [one._replace(values=values + (values[0],) * len(kernel.partials))]  # which it does not touch
     piece = -(-length // pieces)
     pieces = -(-length // piece)
     kept_size = rows * inner
@@ -234,16 +239,12 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
     for b in kernel.partials:
         made.append((temporaries[0], pieces * kept_size * kernel.buffers[b].itemsize))
         temporaries[0] += 1
-    partial = tuple([t for t, _ in made])
-    common["inplace"] = ()
-    full_stores = tuple([op.attr[0] for op in kernel.phases[0].full if op.name == "store"])
-    first = Launch(values=values + partial, args=template.arguments(block, chunks, chunk, 1, pieces, piece),
-                   tasks=tasks * pieces, work=work, temporaries=tuple(made),
-                   **{**common, "writes": full_stores + kernel.partials})
-    second = Launch(values=values + partial, args=template.arguments(block, chunks, chunk, 2, pieces, piece),
-                    tasks=tasks, work=kept_size * pieces * 0.2 + 20,
-                    **{**common, "writes": tuple([w for w in writes if w not in full_stores])})
-    return [first, second]
+    one = one._replace(values=values + tuple([t for t, _ in made]), inplace=())
+    early = tuple([op.attr[0] for op in kernel.phases[0].full if op.name in ("store", "put")])
+    return [one._replace(args=template.arguments(block, chunks, chunk, 1, pieces, piece), tasks=tasks * pieces,
+                         writes=early + kernel.partials, temporaries=tuple(made)),
+            one._replace(args=template.arguments(block, chunks, chunk, 2, pieces, piece),
+                         writes=tuple([w for w in writes if w not in early]), work=kept_size * pieces * 0.2 + 20)]
 
 
 VERIFY = False  # tests turn it on

@@ -48,8 +48,8 @@ def launches_of(schedule: Schedule, target: features.Target) -> list[Launch]:
                 lowered.kernel.verify()
             out += optimisation.optimise(lowered, target, temporaries)
         elif lowered.contraction is not None:
-            *given, values = lowered.contraction
-            out += lower_contraction(*given, target, values)
+            c, a, b, result, epilogue, values = lowered.contraction
+            out += lower_contraction(c, a, b, result, epilogue, target, values)
         else:
             step = lowered.step
             reads = tuple(dict.fromkeys(r.value for r in step.reads))
@@ -114,7 +114,7 @@ class Program:
         self.schedule, self.plan, self.target = schedule, planned, target
         self.graph = graph = schedule.graph
         self.launches = launches
-        code = graph.code
+        code: Any = graph.code
         self.segments: list[Any] = []   # a Replay, or the Step of a host step
         pending: list[replay.Step] = []
         kernels = 0
@@ -198,9 +198,10 @@ class Program:
 
     def _host(self, step: Step, arguments, arena, made, slots) -> None:
         i = step.members[0]
-        n = self.graph.code[i]
-        types = [self.graph.code[j].type for j in n.inputs]
-        inputs = [self._value(self.schedule.alias[j], arguments, arena, made) for j in n.inputs]
+        code: Any = self.graph.code
+        n = code[i]
+        types = [code[j].type for j in n.inputs]
+        inputs: list[Any] = [self._value(self.schedule.alias[j], arguments, arena, made) for j in n.inputs]
         if n.op.kind == "pick":
             result = inputs[0][n.attrs]
         else:
@@ -211,13 +212,14 @@ class Program:
             if isinstance(result, Buffer):
                 slots[slot] = result.address
 
-    def _value(self, v: int, arguments, arena, made):
+    def _value(self, v: int, arguments, arena, made) -> Any:
         k = self._positions.get(v)
         if k is not None:
             return arguments[k]
         place = self.plan.places[v]
         if place.slot == ARENA:
-            return Buffer(arena.array[place.offset:place.offset + self.graph.code[v].type.nbytes])
+            code: Any = self.graph.code
+            return Buffer(arena.array[place.offset:place.offset + code[v].type.nbytes])
         if place.slot in made:
             return made[place.slot]
         return arguments[place.slot - FIRST]

@@ -8,7 +8,7 @@ alive. Everything is a function of the launches, so the plan of a program never 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..graph import LEAF, SCALAR
 from .loops import Launch
@@ -58,7 +58,7 @@ class _Buffer:
 
 def plan(schedule: Schedule, launches: list[Launch]) -> Plan:
     graph, alias = schedule.graph, schedule.alias
-    code = graph.code
+    code: Any = graph.code
     arguments = graph.arguments
     slot_of_argument = {i: FIRST + k for k, i in enumerate(arguments)}
     donated = set(graph.donated)
@@ -97,7 +97,7 @@ def plan(schedule: Schedule, launches: list[Launch]) -> Plan:
     def share(v, target):
         owner[target] = b = owner[v]
         shared[id(b)] += 1
-        b.death = max(b.death, last.get(target, b.death))
+        b.death = max(b.death, last[target] if target in last else b.death)
 
     for s, launch in enumerate(launches):
         step = launch.step
@@ -216,11 +216,7 @@ def _pack(buffers: list[_Buffer]) -> int:
 def _release(free: list[list[int]], offset: int, size: int) -> None:
     if not size:
         return
-    for k, hole in enumerate(free):
-        if hole[0] > offset:
-            break
-    else:
-        k = len(free)
+    k = next((k for k, hole in enumerate(free) if hole[0] > offset), len(free))
     free.insert(k, [offset, size])
     if k + 1 < len(free) and offset + size == free[k + 1][0]:
         free[k][1] += free.pop(k + 1)[1]

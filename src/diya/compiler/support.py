@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..graph import LEAF, SCALAR, Graph
 from .emit.llvm import SUPPORTED, Builder
 
@@ -24,23 +26,24 @@ _REDUCE = frozenset("sum prod amax amin any all argmax argmin".split())
 
 def native(graph: Graph, i: int) -> bool:
     """Whether an instruction becomes (part of) a kernel."""
-    n = graph.code[i]
+    code: Any = graph.code
+    n = code[i]
     op, kind = n.op, n.op.kind
     if op is LEAF or op is SCALAR:
         return True
     if isinstance(n.type, tuple) or n.type.dtype not in SUPPORTED:
         return False
     for j in n.inputs:
-        t = graph.code[j].type
+        t = code[j].type
         if isinstance(t, tuple) or t.dtype not in SUPPORTED:
             return False
     if kind == "elementwise":
-        return elementwise(op, graph.code[n.inputs[-1]].type.dtype)
+        return elementwise(op, code[n.inputs[-1]].type.dtype)
     if kind == "reduce":
         return op.name in _REDUCE
     if kind == "index":
         if op.name == "scatter":
-            x, index, v = (graph.code[j].type for j in n.inputs)
+            x, index, v = (code[j].type for j in n.inputs)
             if v.shape != index.shape and v.numel != 1 or x.shape and len(x.shape) != len(index.shape):
                 return False
         return op.name in ("gather", "index", "scatter", "index_put")

@@ -15,6 +15,7 @@ The vector loop runs unmasked over whole vectors; what is left is one masked vec
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 from ...dtypes import bool_, float32, int32, int64
 from ..loops import HEAD, Op, Template, maps_of
@@ -32,7 +33,7 @@ def emit(template: Template, symbol: str, gathers: bool = True, halves: bool = T
 class _Emitter:
     def __init__(self, template: Template, symbol: str, gathers: bool, halves: bool):
         self.t, self.k = template, template.kernel
-        self.f = Function(symbol, [("ptr", "buffers"), ("ptr", "args"), ("i64", "begin"), ("i64", "end"),
+        self.f: Any = Function(symbol, [("ptr", "buffers"), ("ptr", "args"), ("i64", "begin"), ("i64", "end"),
                                    ("ptr", "scratch")])
         self.b = Builder(self.f, self.k.lanes, gathers, halves)
         self.rank, self.kept = len(self.k.dims), self.k.kept
@@ -48,6 +49,8 @@ class _Emitter:
             [2] * vector_kept + [self.kept_level + 1 + d for d in range(self.rank - self.kept)]
         self.offsets: list[dict[int, str]] = []  # of each map, by level
         self.mask: str | None = None
+        self.index: Any = 0         # of the first lane, in the vectorised kept dimension
+        self.left: Any = None       # lanes that remain, where there is a mask
 
     # -- arguments ----------------------------------------------------------------------------------------------------
     def argument(self, i: int) -> str:
@@ -498,7 +501,7 @@ class _Emitter:
         indices held in data. A negative index wraps; one out of range sets the fault and counts as 0."""
         b, f = self.b, self.f
         stride = self.along(self.t.map(op.attr[1]))
-        base, offsets, bad = "0", None, None
+        base, offsets, bad = "0", None, b.const(False, bool_)
         for x, (size, step) in zip(indices, self.gathers[i], strict=True):
             n, zero = Value(size, int64), b.const(0, int64)
             wrapped = b.where(b.lt(x, zero), b.add(x, n), x)
@@ -508,7 +511,7 @@ class _Emitter:
                 base = f.add(base, scaled.text) if base != "0" else scaled.text
             else:
                 offsets = scaled if offsets is None else b.add(offsets, scaled)
-            bad = outside if bad is None else b.or_(bad, outside)
+            bad = outside if bad.constant else b.or_(bad, outside)
         if self.mask is not None and bad.lanes > 1:
             bad = b.and_(bad, Value(self.mask, bool_, bad.lanes))
         any_bad = bad.text if bad.lanes == 1 else f.call("i1", f"llvm.vector.reduce.or.v{bad.lanes}i1",

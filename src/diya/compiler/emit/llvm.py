@@ -11,8 +11,22 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from ...dtypes import (bfloat16, bool_, dtype, float16, float32, float64, int8, int16, int32, int64, uint8, uint16,
-                       uint32, uint64)
+from ...dtypes import (
+    bfloat16,
+    bool_,
+    dtype,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
 from .text import Function
 
 REGISTER = {bool_: "i1", uint8: "i8", int8: "i8", int16: "i16", uint16: "i16", int32: "i32", uint32: "i32",

@@ -1,0 +1,147 @@
+"""Index maps: how a value is read through views, broadcasts and indices, as strides over the domain of its reader.
+
+A map over a domain is (strides, offset): the domain's index ``i`` reads ``flat[offset + Σ i·strides]`` of a dense
+value. Reading an inline value through a map means reading its operands through maps that are composed here; where two
+maps do not compose (an index would cross a dimension of what is between them), the value must be stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .. import views
+from ..graph import Graph, broadcast_shapes
+
+
+def code_of(graph: Graph) -> Any:
+    """The instructions. (Their types are tuples only where an instruction has several results; none that gets here.)"""
+    return graph.code
+
+
+class Read(NamedTuple):
+    """A stored value read at a map over a domain; ``strides`` is None where it is read at positions held in data."""
+
+    value: int
+    strides: tuple[int, ...] | None
+    offset: int = 0
+
+
+def squeeze(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([s for s in shape if s != 1])
+
+
+def kept_strides(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, ...]:
+    """The map of a reduced value over the domain that was reduced: dense over what is kept, 0 elsewhere."""
+    out, n = [0] * len(shape), 1
+    for d in range(len(shape) - 1, -1, -1):
+        if d not in dims:
+            out[d] = n
+            n *= shape[d]
+    return tuple(out)
+
+
+class Uncomposable(Exception):
+    """A value whose operand cannot be read through the map that its reader wants: it must be stored."""
+
+    def __init__(self, value: int):
+        self.value = value
+
+
+def operand_map(graph: Graph, i: int, j: int, shape, strides, offset):
+    """The map through which operand ``j`` is read when ``i``, elementwise or a view over it, is read through a map."""
+    n, x = code_of(graph)[i], code_of(graph)[j].type
+    if n.op.kind == "view":
+        inner, inner_strides, inner_offset = n.attrs
+        found = views.compose(inner, inner_strides, inner_offset, shape, strides, offset)
+    elif x.shape == n.type.shape or x.numel == n.type.numel:
+        return strides, offset
+    elif x.numel == 1:
+        return (0,) * len(shape), 0
+    else:
+        lead = len(n.type.shape) - len(x.shape)
+        spread = (0,) * lead + tuple([0 if s == 1 else st for s, st in zip(x.shape, x.strides, strict=True)])
+        found = views.compose(n.type.shape, spread, 0, shape, strides, offset)
+    if found is None:
+        raise Uncomposable(i)
+    return found
+
+
+class Positions(NamedTuple):
+    """How ``gather``, ``index``, ``scatter`` and ``index_put`` find an element of their data: for an index of ``shape``,
+    the data's element at ``Σ i·spread + Σ index·stride``. ``where``: (size, stride) for each of ``indices``, an operand
+    that is read at ``index_spread``."""
+
+    shape: tuple[int, ...]
+    spread: tuple[int, ...]
+    where: tuple[tuple[int, int], ...]
+    indices: tuple[int, ...]
+    walked: tuple[int, ...]     # dimensions of shape along which the indices vary
+
+
+def positions(graph: Graph, i: int) -> Positions:
+    n = code_of(graph)[i]
+    x = code_of(graph)[n.inputs[0]].type
+    if n.op.name in ("gather", "scatter"):
+        dim = n.attrs if n.op.name == "gather" else n.attrs[0]
+        shape = code_of(graph)[n.inputs[1]].type.shape
+        if not x.shape:
+            return Positions(shape, (0,) * len(shape), ((1, 0),), n.inputs[1:2], (dim,) if shape else ())
+        spread = tuple([0 if d == dim else st for d, st in enumerate(x.strides)])
+        return Positions(shape, spread, ((x.shape[dim], x.strides[dim]),), n.inputs[1:2], (dim,))
+    indices = n.inputs[1:] if n.op.name == "index" else n.inputs[2:]
+    k = len(indices)
+    head = broadcast_shapes(*[code_of(graph)[j].type.shape for j in indices])
+    return Positions(head + tuple(x.shape[k:]), (0,) * len(head) + tuple(x.strides[k:]),
+                     tuple(zip(x.shape[:k], x.strides[:k], strict=True)), indices, tuple(range(len(head))))
+
+
+def position_map(at: Positions, i: int, shape, strides, offset):
+    """What of an element's position does not come from data, as a map over a domain."""
+    found = views.compose(at.shape, at.spread, 0, shape, strides, offset)
+    if found is None:
+        raise Uncomposable(i)
+    return found
+
+
+def broadcast_map(graph: Graph, i: int, whole, j: int, shape, strides, offset, rest: int = 0):
+    """The map through which ``j``, broadcast to ``whole`` without its last ``rest`` dimensions, is read."""
+    x = code_of(graph)[j].type
+    if x.shape == whole:
+        return strides, offset
+    lead = len(whole) - rest - len(x.shape)
+    spread = (0,) * lead + tuple([0 if s == 1 else st for s, st in zip(x.shape, x.strides, strict=True)]) + (0,) * rest
+    found = views.compose(whole, spread, 0, shape, strides, offset)
+    if found is None:
+        raise Uncomposable(i)
+    return found
+
+
+def index_map(graph: Graph, i: int, at: Positions, j: int, shape, strides, offset):
+    """The map through which an index operand is read."""
+    rest = len(at.shape) - len(at.walked) if code_of(graph)[i].op.name in ("index", "index_put") else 0
+    return broadcast_map(graph, i, at.shape, j, shape, strides, offset, rest)
+
+
+def viewed(graph: Graph, alias, roots, j: int):
+    """An operand of a contraction as a strided view of a stored value: (value, strides, offset), looking through views
+    down to the first value among ``roots``, or that is no view."""
+    t = code_of(graph)[j].type
+    strides, offset = t.strides, 0
+    a = alias[j]
+    while code_of(graph)[a].op.name == "view" and a not in roots:
+        n = code_of(graph)[a]
+        shape, inner, start = n.attrs
+        found = views.compose(shape, inner, start, t.shape, strides, offset)
+        if found is None:
+            break
+        strides, offset = found
+        a = alias[n.inputs[0]]
+    return a, strides, offset
+
+
+PUTS = ("index_put", "scatter")
+
+
+def value_of_put(n) -> int:
+    """What an ``index_put`` or ``scatter`` writes."""
+    return n.inputs[1] if n.op.name == "index_put" else n.inputs[2]
