@@ -181,7 +181,9 @@ class RemovableHandle:
 
 
 class GradNode(NodeBase):
-    """One application of a rule."""
+    """One application of a rule. ``shown``: the name that it goes by, where that is not its rule's."""
+
+    shown: str | None = None
 
     def __init__(self, rule: Rule, edges, mask: int, saved, saved_out, params: dict, types: tuple, outputs=1):
         self.rule, self.edges, self.mask = rule, edges, mask
@@ -192,6 +194,8 @@ class GradNode(NodeBase):
             self.outputs = outputs
 
     def name(self) -> str:
+        if self.shown is not None:
+            return self.shown
         return self.rule.name if self.rule.name == "CopySlices" else self.rule.name + "Backward0"
 
     def release(self) -> None:

@@ -10,7 +10,7 @@ import math
 from functools import wraps
 
 from ..tensor import Tensor, check_inplace, wrap_dim
-from .compose import also, number, require_float, widened, with_rule
+from .compose import also, number, require_float, shown_as, widened, with_rule
 from .dropout import uniform
 from .elementwise import erf, exp, expm1, log1p, maximum, minimum, sigmoid, tanh, where
 from .record import OPERATORS, _node_name, operator, snapshot, write_inplace
@@ -19,7 +19,7 @@ from .reduce import amax
 # -- making them --------------------------------------------------------------------------------------------------------
 
 
-def activation(name: str, *, grad=None, top: bool = False, method: bool = False, underscore: bool = False,
+def activation(name: str, *, grad=None, node: str | None = None, top: bool = False, method: bool = False, underscore: bool = False,
                inplace: bool = False, kinds: str = "f"):
     """Makes ``nn.functional.<name>`` of a function of a tensor and numbers.
 
@@ -27,7 +27,7 @@ def activation(name: str, *, grad=None, top: bool = False, method: bool = False,
     ``underscore``: its in-place form is a function as well, in each of these places. ``kinds``: dtypes that it takes.
     """
     def decorate(compute):
-        core = with_rule(_node_name(name), grad, ("input",))(compute) if grad is not None else compute
+        core = with_rule(node or _node_name(name), grad, ("input",))(compute) if grad is not None else compute
         parameters = compute.__code__.co_argcount - 1
 
         @wraps(compute)
@@ -91,7 +91,8 @@ def hardtanh(input, min_val=-1.0, max_val=1.0):
     return _clipped(input, min_val, max_val)
 
 
-@activation("relu6", grad=dict(input=lambda g, input: where((input <= 0) | (input >= 6), _zero(g), g)), inplace=True, kinds="fiu")
+@activation("relu6", node="Hardtanh", inplace=True, kinds="fiu",
+            grad=dict(input=lambda g, input: where((input <= 0) | (input >= 6), _zero(g), g)))
 def relu6(input):
     """min(max(x, 0), 6)."""
     return _clipped(input, 0, 6)
@@ -105,6 +106,7 @@ def leaky_relu(input, negative_slope=0.01):
 
 
 @operator("nn.functional.prelu", method="prelu", out=False)
+@shown_as("PreluKernel")
 def prelu(input, weight):
     """As `leaky_relu`, with a learned slope: one for all, or one for each channel (dimension 1)."""
     if input.dtype is not weight.dtype:
@@ -128,6 +130,7 @@ also("prelu", prelu)
 
 
 @operator("nn.functional.rrelu", method=False, out=False)
+@shown_as("RreluWithNoise")
 def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     """`leaky_relu` with a slope drawn from [lower, upper) for each element in training, their mean otherwise."""
     require_float("rrelu", input)
@@ -168,6 +171,7 @@ def _elu_grad(g, input, alpha, scale, input_scale):
 
 
 _elu_core = with_rule("Elu", dict(input=_elu_grad), ("input",))(_elu)
+_celu_core = with_rule("Celu", dict(input=_elu_grad), ("input",))(_elu)
 
 
 @activation("elu", inplace=True, underscore=True)
@@ -187,7 +191,7 @@ def celu(input, alpha=1.0):
     """max(x, 0) + min(0, ``alpha`` (e^(x/alpha) − 1))."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _elu_core(input, alpha, 1.0, 1.0 / alpha)
+    return _celu_core(input, alpha, 1.0, 1.0 / alpha)
 
 
 # -- smooth units ----------------------------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ def softplus(input, beta=1, threshold=20):
     return _softplus(input, beta, threshold)
 
 
-@activation("logsigmoid", grad=dict(input=lambda g, input: g * sigmoid(-input)))
+@activation("logsigmoid", node="LogSigmoid", grad=dict(input=lambda g, input: g * sigmoid(-input)))
 def logsigmoid(input):
     """log sigmoid(x), computed so that it neither over- nor underflows."""
     return minimum(input, number(0, input)) - log1p(exp(-input.abs()))
@@ -280,6 +284,7 @@ def tanhshrink(input):
 
 
 @operator("nn.functional.glu", method=False, out=False)
+@shown_as("Glu")
 def glu(input, dim=-1):
     """The first half along ``dim`` times the sigmoid of the second."""
     if not input.dim():
@@ -415,3 +420,9 @@ def _functional_log_softmax(input, dim=None, _stacklevel=3, dtype=None):
 def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """`softmax` of −x."""
     return softmax(-input, _implicit_dim("softmin", input.dim()) if dim is None else dim, dtype)
+
+
+@operator("_softmax_backward_data", method=False, out=False)
+def _softmax_backward_data(grad_output, output, dim, input_dtype):
+    """The gradient of `softmax`, from the result."""
+    return _softmax_grad(grad_output, output, dim).to(input_dtype)

@@ -8,7 +8,7 @@ from ..dtypes import bool_
 from ..graph import broadcast_shapes
 from ..tensor import Tensor
 from .activation import softmax_core
-from .compose import number, require_float, widened, with_rule
+from .compose import number, require_float, shown_as, widened, with_rule
 from .creation import arange
 from .dropout import _drop
 from .elementwise import exp, where
@@ -68,6 +68,7 @@ def _repeated(x: Tensor, heads: int, name: str) -> Tensor:
 
 
 @operator("nn.functional.scaled_dot_product_attention", method=False, out=False)
+@shown_as("ScaledDotProductFlashAttentionForCpu")
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None,
                                  enable_gqa=False):
     """softmax(query·keyᵀ·scale + mask)·value, for query (…, L, E), key (…, S, E) and value (…, S, V).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 
 from .. import engine
 from ..autograd.tape import Rule
@@ -36,3 +37,21 @@ def also(path: str, function: Callable) -> None:
 def with_rule(name: str, grad, inputs: tuple[str, ...]) -> Callable:
     """Gives a function over operators a gradient of its own (see `record.operator`), without publishing it."""
     return lambda function: _with_rule(function, Rule(name, inputs, grad))
+
+
+def shown_as(name: str) -> Callable:
+    """Names the last node that a composite leaves on the tape as PyTorch names the operator's, for who prints it."""
+    def decorate(function: Callable) -> Callable:
+        @wraps(function)
+        def call(*args, **kwargs):
+            return show(function(*args, **kwargs), name, *args, *kwargs.values())
+        return call
+    return decorate
+
+
+def show(out: Tensor, name: str, *inputs) -> Tensor:
+    """``out`` with its node on the tape named, unless it is one of the inputs'."""
+    fn = out._fn
+    if fn is not None and all(fn is not x._fn for x in inputs if isinstance(x, Tensor)):
+        fn.shown = name if "Backward" in name else name + "Backward0"
+    return out

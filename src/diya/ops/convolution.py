@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..graph import Affine, Contraction
 from ..tensor import Tensor
-from .compose import also
+from .compose import also, shown_as
 from .contraction import _operand_gradient, contract
 from .record import _long_name, operator
 
@@ -92,6 +92,7 @@ def _grouped(x: Tensor, dim: int, groups: int) -> Tensor:
     return x.reshape(*x.shape[:dim], groups, x.shape[dim] // groups, *x.shape[dim + 1:])
 
 
+@shown_as("Convolution")
 def _add_bias(out: Tensor, bias, rank: int) -> Tensor:
     return out if bias is None else out + bias.reshape(-1, *(1,) * rank)
 

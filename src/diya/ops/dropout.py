@@ -11,7 +11,7 @@ from .. import engine, philox
 from ..dtypes import float32, int64
 from ..graph import primitive, type_of
 from ..tensor import Tensor, check_inplace, from_node
-from .compose import number
+from .compose import number, shown_as
 from .elementwise import where
 from .record import operator, snapshot, write_inplace
 
@@ -36,6 +36,7 @@ def _check_probability(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+@shown_as("Mul")
 def _drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     """``input`` / (1 − p) where a mask of ``shape`` keeps it, 0 elsewhere."""
     if p == 1 or not input.numel():
@@ -123,3 +124,13 @@ def _channelwise(name: str, unbatched: int | None, expected: tuple[int, ...]):
 _channelwise("dropout1d", 2, (2, 3))
 _channelwise("dropout2d", None, (3, 4))  # PyTorch takes 3 dimensions for (N, C, L) here
 _channelwise("dropout3d", 4, (4, 5))
+
+
+@operator("native_dropout", method=False, out=False)
+def native_dropout(input, p, train):
+    """`dropout`'s result, and the bool mask of what it kept."""
+    _check_probability(p)
+    if not train:
+        return input.clone(), (input == input) | True
+    keep = uniform(tuple(input.shape)) >= p
+    return where(keep, input * (1 / (1 - p) if p < 1 else 0), number(0, input)), keep

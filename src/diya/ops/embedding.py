@@ -8,7 +8,7 @@ from ..autograd.modes import no_grad
 from ..dtypes import int64
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor
-from .compose import number, widened, with_rule
+from .compose import number, shown_as, widened, with_rule
 from .creation import arange
 from .elementwise import maximum, where
 from .index import put_at, take_at
@@ -143,6 +143,7 @@ def _bag_rows(name: str, input: Tensor, offsets, include_last_offset: bool) -> t
 
 
 @operator("nn.functional.embedding_bag", method=False, out=False)
+@shown_as("EmbeddingBag")
 def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale_grad_by_freq=False, mode="mean", sparse=False,
                   per_sample_weights=None, include_last_offset=False, padding_idx=None):
     """The sum, mean or maximum of bags of rows: the rows of ``input`` (B, N), or those of ``input`` (N) from each offset on."""

@@ -18,7 +18,7 @@ from ..graph import Type, primitive, type_of
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, from_node
 from .activation import log_softmax, logsigmoid
-from .compose import number, require_float, widened, with_rule
+from .compose import number, require_float, show, shown_as, widened, with_rule
 from .creation import arange
 from .elementwise import exp, log, log1p, maximum, minimum, where
 from .record import _long_name, operator, result_type
@@ -87,6 +87,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
 
 
 @operator("nn.functional.mse_loss", method=False, out=False)
+@shown_as("MseLoss")
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(input − target)²."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -95,6 +96,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
 
 
 @operator("nn.functional.smooth_l1_loss", method=False, out=False)
+@shown_as("SmoothL1Loss")
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """A parabola where |input − target| < ``beta``, a line beyond (Girshick, arXiv:1504.08083)."""
     if beta < 0:
@@ -107,6 +109,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 
 
 @operator("nn.functional.huber_loss", method=False, out=False)
+@shown_as("HuberLoss")
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """A parabola where |input − target| ≤ ``delta``, a line of slope ``delta`` beyond."""
     if delta <= 0:
@@ -131,6 +134,7 @@ _bce = with_rule("BinaryCrossEntropy", dict(
 
 
 @operator("nn.functional.binary_cross_entropy", method=False, out=False)
+@shown_as("BinaryCrossEntropy")
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """−(y log x + (1 − y) log(1 − x)) of probabilities x, with logarithms no lower than −100."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -154,6 +158,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 
 
 @operator("nn.functional.binary_cross_entropy_with_logits", method=False, out=False)
+@shown_as("BinaryCrossEntropyWithLogits")
 def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None, reduction="mean",
                                      pos_weight=None):
     """`binary_cross_entropy` of sigmoid(input), computed without over- or underflow. Half precisions round at each step."""
@@ -166,6 +171,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
 
 
 @operator("nn.functional.soft_margin_loss", method=False, out=False)
+@shown_as("SoftMarginLoss")
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """log(1 + exp(−target · input)), for targets of 1 and −1."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -335,7 +341,9 @@ def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: in
             if smooth is not None:
                 smooth = smooth / count
         loss = total
-    return loss if smooth is None else loss * (1 - smoothing) + smooth * (smoothing / classes)
+    if smooth is not None:
+        return loss * (1 - smoothing) + smooth * (smoothing / classes)
+    return show(loss, "NllLoss" if input.dim() < 3 else "NllLoss2D")
 
 
 def _check_class_shapes(name: str, input: Tensor, target: Tensor) -> None:
@@ -422,8 +430,8 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
     if linear_bias is not None and tuple(linear_bias.shape) != features:
         raise RuntimeError(f"expected linear_bias shape {features}, got {tuple(linear_bias.shape)}")
     if len(features) > 1 and input.dim() == 1:
-        raise RuntimeError(f"a linear_weight of size {list(linear_weight.shape)} requires batched input (N, {input.shape[-1]}), got "
-                           f"{list(input.shape)}")
+        raise RuntimeError(f"a linear_weight of size {list(linear_weight.shape)} requires batched input (N, {input.shape[-1]}), "
+                           f"got {list(input.shape)}")
     shape = (*input.shape[:-1], *features)
     if tuple(target.shape) == shape and ignore_index is not None:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
@@ -434,6 +442,7 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
 
 
 @operator("nn.functional.multi_margin_loss", method=False, out=False)
+@shown_as("MultiMarginLoss")
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
     """Σ over the classes i other than the target y of max(0, margin − x[y] + x[i])ᵖ / C."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -461,6 +470,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
 
 
 @operator("nn.functional.multilabel_margin_loss", method=False, out=False)
+@shown_as("MultilabelMarginLoss")
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """Σ over targets y and classes i that are none of max(0, 1 − (x[y] − x[i])) / C.
 
@@ -527,8 +537,8 @@ def _check_triplet(anchor, positive, negative, margin) -> None:
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if not anchor.dim() == positive.dim() == negative.dim():
-        raise RuntimeError(f"The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
-                           f"anchor {anchor.dim()}D, positive {positive.dim()}D, and negative {negative.dim()}D inputs")
+        raise RuntimeError(f"The anchor, positive, and negative tensors are expected to have the same number of dimensions, "
+                           f"but got anchor {anchor.dim()}D, positive {positive.dim()}D, and negative {negative.dim()}D inputs")
 
 
 @operator("nn.functional.triplet_margin_loss", method=False, out=False)
@@ -696,3 +706,32 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     elif single:
         loss = loss.reshape(())
     return loss.to(log_probs.dtype)
+
+
+# -- by number ---------------------------------------------------------------------------------------------------------
+
+_REDUCTIONS = ("none", "mean", "sum")
+
+
+def _numbered(name: str, loss, parameters: tuple[str, ...]) -> None:
+    """``torch.<name>``: the loss with its parameters in this order, the reduction as a number."""
+    def call(*args, **kwargs):
+        given = {**dict(zip(parameters, args, strict=False)), **kwargs}
+        reduction = given.get("reduction", 1)
+        given["reduction"] = _REDUCTIONS[reduction] if isinstance(reduction, int) else reduction
+        return loss(**given)
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"`nn.functional.{name}` with ``reduction`` by number: 0 none, 1 mean, 2 sum."
+    operator(name, method=False, out=False)(call)
+
+
+_numbered("binary_cross_entropy_with_logits", binary_cross_entropy_with_logits,
+          ("input", "target", "weight", "pos_weight", "reduction"))
+_numbered("cosine_embedding_loss", cosine_embedding_loss, ("input1", "input2", "target", "margin", "reduction"))
+_numbered("ctc_loss", ctc_loss, ("log_probs", "targets", "input_lengths", "target_lengths", "blank", "reduction", "zero_infinity"))
+_numbered("hinge_embedding_loss", hinge_embedding_loss, ("input", "target", "margin", "reduction"))
+_numbered("kl_div", kl_div, ("input", "target", "reduction", "log_target"))
+_numbered("margin_ranking_loss", margin_ranking_loss, ("input1", "input2", "target", "margin", "reduction"))
+_numbered("poisson_nll_loss", poisson_nll_loss, ("input", "target", "log_input", "full", "eps", "reduction"))
+_numbered("triplet_margin_loss", triplet_margin_loss,
+          ("anchor", "positive", "negative", "margin", "p", "eps", "swap", "reduction"))

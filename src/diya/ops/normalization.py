@@ -13,7 +13,7 @@ from ..autograd.modes import modes, no_grad
 from ..autograd.tape import Rule, track
 from ..dtypes import bfloat16, float16, float32, float64
 from ..tensor import Tensor, wrap_dim
-from .compose import also, number, require_float, widened
+from .compose import also, number, require_float, show, widened
 from .elementwise import maximum, rsqrt
 from .norm import norm
 from .record import operator
@@ -147,7 +147,8 @@ def _batch_norm(input, weight, bias, running_mean, running_var, training, moment
     scale = rsqrt(variance + eps)
     scale = scale if w is None else scale * w
     out = (x - mean) * scale
-    return (out if b is None else out + b).to(input.dtype), input.new_zeros(0), input.new_zeros(0)
+    out = show((out if b is None else out + b).to(input.dtype), "NativeBatchNorm", input)
+    return out, input.new_zeros(0), input.new_zeros(0)
 
 
 def _check_batch(shape) -> None:
@@ -273,7 +274,7 @@ def _group_norm(input, num_groups, weight, bias, eps):
     x = widened(input).reshape(batch, num_groups, size, math.prod(input.shape[2:]))
     out, mean, _, scale = standardised(x, (2, 3), _wide(weight, (num_groups, size, 1)), _wide(bias, (num_groups, size, 1)), eps,
                                        "NativeGroupNorm")
-    return out.reshape(input.shape).to(input.dtype), mean, scale, x
+    return show(out.reshape(input.shape).to(input.dtype), "NativeGroupNorm", input), mean, scale, x
 
 
 @operator("nn.functional.group_norm", method=False, out=False)

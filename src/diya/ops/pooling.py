@@ -16,7 +16,7 @@ from ..autograd.tape import Rule, track
 from ..dtypes import bool_, int32, int64
 from ..graph import contiguous_strides
 from ..tensor import Tensor, _from_array, from_node
-from .compose import also, number, widened
+from .compose import also, number, show, shown_as, widened
 from .creation import arange
 from .elementwise import where
 from .index import put_at, take_at
@@ -213,7 +213,7 @@ def _unwindow(spread: Tensor, padded: tuple[int, ...], w: _Windows) -> Tensor:
     return whole
 
 
-_MAX_POOL = Rule("MaxPoolWithIndices", ("input",), dict(input=_max_pool_grad))
+_MAX_POOL = [Rule(f"MaxPool{rank}DWithIndices", ("input",), dict(input=_max_pool_grad)) for rank in (1, 2, 3)]
 
 
 def _max_pool(name: str, rank: int, input: Tensor, kernel, stride, padding, dilation, ceil_mode: bool,
@@ -228,7 +228,7 @@ def _max_pool(name: str, rank: int, input: Tensor, kernel, stride, padding, dila
     out = _max_values(plain, w)
     at = _max_indices(plain, out, w) if indices else None
     if modes.grad and input.requires_grad:
-        track(_MAX_POOL, (out,), (input,), (node,), {"windows": w})
+        track(_MAX_POOL[rank - 1], (out,), (input,), (node,), {"windows": w})
     return out, at
 
 
@@ -307,7 +307,8 @@ def _make_avg_pool(rank: int) -> None:
             return _avg_pool(name, rank, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     avg_pool.__name__ = avg_pool.__qualname__ = name
     avg_pool.__doc__ = "The mean of each window; ``count_include_pad``: padding counts as zeros, else it does not count."
-    public = operator("nn.functional." + name, method=False, out=False)(avg_pool)
+    public = operator("nn.functional." + name, method=False, out=False)(
+        shown_as(f"AvgPool{rank}D" if rank > 1 else "SqueezeBackward1")(avg_pool))
     if rank == 1:
         also(name, public)
 
@@ -384,12 +385,14 @@ def _adaptive_max_pool(name: str, rank: int, input: Tensor, output_size) -> tupl
     first = amin(where(_is_maximum(windows, top.unsqueeze(2)), positions, 1 << 62), 2) if windows.numel() else top.to(int64)
     out = flat.gather(1, first)
     shape = (*input.shape[:-rank], *sizes)
-    return out.reshape(shape), first.reshape(shape)
+    name = f"AdaptiveMaxPool{rank}D" if rank > 1 else "SqueezeBackward1"
+    return show(out.reshape(shape), name, input), first.reshape(shape)
 
 
 def _make_adaptive(rank: int) -> None:
     average, maximum = f"adaptive_avg_pool{rank}d", f"adaptive_max_pool{rank}d"
 
+    @shown_as(f"AdaptiveAvgPool{rank}D" if rank > 1 else "SqueezeBackward1")
     def adaptive_avg_pool(input, output_size):
         return _adaptive_avg_pool(average, rank, input, output_size)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import contiguous_strides
 from ..tensor import Tensor, _from_array, from_node
-from .compose import also, number, require_float, widened
+from .compose import also, number, require_float, show, shown_as, widened
 from .creation import arange, linspace
 from .elementwise import where
 from .index import take_at
@@ -20,6 +20,7 @@ from .record import _long_name, operator
 # -- padding -----------------------------------------------------------------------------------------------------------
 
 
+@shown_as("ConstantPadNd")
 def constant_pad(x: Tensor, pad, value=0) -> Tensor:
     """``x`` with ``pad`` (before, after; last dimension first) elements of ``value``; negative ones cut off."""
     rank = x.dim()
@@ -52,6 +53,9 @@ def _edges(mode: str, x: Tensor, d: int, low: int, high: int) -> list[Tensor]:
         return [flip(x.narrow(d, 1, low), d) if low > 0 else None,
                 flip(x.narrow(d, size - 1 - high, high), d) if high > 0 else None]
     return [x.narrow(d, size - low, low) if low > 0 else None, x.narrow(d, 0, high) if high > 0 else None]
+
+
+_PADS = {"reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
 
 
 @operator("nn.functional.pad", method=False, out=False)
@@ -94,7 +98,7 @@ def pad(input, pad, mode="constant", value=None):
         x = cut
         parts = [part for part in (before, x, after) if part is not None]
         x = cat(parts, d) if len(parts) > 1 else x
-    return x.clone() if x is input else x.contiguous()
+    return show(x.clone() if x is input else x.contiguous(), f"{_PADS[mode]}{rank}D", input)
 
 
 @operator("constant_pad_nd", method=False, out=False)
@@ -138,6 +142,7 @@ def _patch_view(shape, blocks, kernel, dilation, stride):
 
 
 @operator("nn.functional.unfold", method=False, out=False)
+@shown_as("Im2Col")
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """The patches of (N, C, H, W) as columns: (N, C·kernel, number of patches)."""
     geometry = _patch_geometry("unfold", kernel_size, dilation, padding, stride)
@@ -159,6 +164,7 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
 
 
 @operator("nn.functional.fold", method=False, out=False)
+@shown_as("Col2Im")
 def fold_patches(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """The transpose of `unfold`: columns (N, C·kernel, patches) added up in an image (N, C, *output_size)."""
     size = _pair(output_size, "output_size")
@@ -287,12 +293,13 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
         raise NotImplementedError(f"interpolate: mode {mode!r} is not one of {', '.join(_MODES)}")
     smooth = mode in ("linear", "bilinear", "bicubic", "trilinear")
     if not smooth and align_corners is not None:
-        raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
+        raise ValueError(f"align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
+                         f"trilinear (got {mode})")
     rank = input.dim() - 2
     if input.dim() not in _MODES[mode]:
         raise NotImplementedError(f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.dim()}D) for the modes: "
-                                  f"nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode}, which takes "
-                                  f"{' or '.join(f'{d}D' for d in _MODES[mode])})")
+                                  f"nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode}, which "
+                                  f"takes {' or '.join(f'{d}D' for d in _MODES[mode])})")
     if (size is None) == (scale_factor is None):
         raise ValueError("only one of size or scale_factor should be defined" if size is not None else
                          "either size or scale_factor should be defined")
@@ -331,7 +338,8 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
         x = _resample(x, d, mode, n, bool(align_corners), scale, antialias)
     if input.dtype.kind == "u" and smooth:
         x = x.round().clamp(0, 255)
-    return (x if x is not input else x.clone()).contiguous().to(input.dtype)
+    name = "".join(part.capitalize() for part in mode.split("-"))
+    return show((x if x is not input else x.clone()).contiguous().to(input.dtype), f"Upsample{name}{rank}D", input)
 
 
 @operator("nn.functional.upsample", method=False, out=False)
@@ -457,7 +465,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
                 part = _lookup(data, batch, [b + h if h else b for b, h in zip(base, high, strict=True)],
                                True) * weight.unsqueeze(-1)  # type: ignore[union-attr]
                 out = part if out is None else out + part
-    return out.movedim(-1, 1).contiguous().to(input.dtype)  # type: ignore[union-attr]
+    return show(out.movedim(-1, 1).contiguous(), f"GridSampler{rank}D", input)  # type: ignore[union-attr]
 
 
 def _sample_bicubic(data: Tensor, batch: Tensor, at: list[Tensor], padding_mode: str, align_corners: bool) -> Tensor:
@@ -531,6 +539,9 @@ def affine_grid(theta, size, align_corners=None):
     return matmul(base.expand(size[0], -1, -1), theta.transpose(1, 2)).reshape(size[0], *spatial, rank)
 
 
+also("affine_grid_generator", affine_grid)
+
+
 @operator("nn.functional.bilinear", method=False, out=False)
 def bilinear(input1, input2, weight, bias=None):
     """x₁ᵀ·W·x₂ + b for each of the matrices W of ``weight`` (outputs, features of x₁, features of x₂)."""
@@ -559,6 +570,7 @@ also("bilinear", bilinear)
 
 
 @operator("nn.functional.pixel_shuffle", method=False, out=False)
+@shown_as("PixelShuffle")
 def pixel_shuffle(input, upscale_factor):
     """(…, C·r², H, W) as (…, C, H·r, W·r)."""
     r = upscale_factor
@@ -578,6 +590,7 @@ def pixel_shuffle(input, upscale_factor):
 
 
 @operator("nn.functional.pixel_unshuffle", method=False, out=False)
+@shown_as("PixelUnshuffle")
 def pixel_unshuffle(input, downscale_factor):
     """(…, C, H·r, W·r) as (…, C·r², H, W)."""
     r = downscale_factor
