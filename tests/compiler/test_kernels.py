@@ -205,6 +205,15 @@ def test_long_chains():
     check(m.graph(*stored), m.arguments)
 
 
+def test_several_outputs():
+    """A node of several outputs is a host step, and so is the choice of one of them."""
+    m = Maker()
+    x = m.data((5, 6), dtypes.float32)
+    both = m("sort", x, attrs=(1, False))
+    values, order = m("pick", both, attrs=0), m("pick", both, attrs=1)
+    check(m.graph(m("mul", values, m.scalar(2.0)), m("sum", order, attrs=(1,)), values), m.arguments)
+
+
 def test_donated_leaves_become_outputs():
     m = Maker()
     p, g = m.data((50,), dtypes.float32), m.data((50,), dtypes.float32)

@@ -24,6 +24,7 @@ from .roots import Roots, Traced
 
 MAX_BUFFERS = 24     # of one kernel
 MAX_OPS = 160
+MAX_SIBLINGS = 8     # groups that read the same data, tried from the latest
 MAX_EPILOGUE = 24    # ops after a contraction, before its store
 MAX_INPUTS = 6       # arrays that they read
 MAX_ROW = 1 << 15    # elements of a row that one kernel may pass over several times
@@ -134,7 +135,9 @@ class _Scheduler:
         n = self.code[i]
         domain, reads, ops = traced
         kind = n.op.kind
-        if n.op.name == "empty" or n.type.numel == 0:
+        if not self.chosen.can[i]:
+            self.new(_Group("host", [i], reads, stores=[Store(i, i)]))
+        elif n.op.name == "empty" or n.type.numel == 0:
             self.new(_Group("empty", [i], [], stores=[Store(i, i)]))
         elif self.chosen.opaque(i):
             self.new(_Group("host", [i], reads, stores=[Store(i, i)]))
@@ -213,7 +216,7 @@ class _Scheduler:
         candidates = dict.fromkeys(self.group_of[r.value] for r in reads if r.value in self.group_of)
         for r in reads:
             if r.strides is not None and any(r.strides):
-                candidates.update(dict.fromkeys(self.readers.get(r, ())))
+                candidates.update(dict.fromkeys(self.readers.get(r, ())[-MAX_SIBLINGS:]))
         for g in candidates:
             if self.fits(g, domain, dims, reads, ops):
                 self.join(g, i, domain, dims, reads, ops)
@@ -353,11 +356,14 @@ class _Scheduler:
     def ordered(self) -> list[Step]:
         before = self.before
         # Readers of what a write replaces go before it, so that it can have the buffer.
+        readers: dict[int, list[int]] = {}
         for g, group in enumerate(self.groups):
-            if group.base >= 0:
-                for h, other in enumerate(self.groups):
-                    if h != g and not before[h] >> g & 1 and any(r.value == group.base for r in other.reads):
-                        self.depend(g, before[h] | 1 << h)
+            for r in group.reads:
+                readers.setdefault(r.value, []).append(g)
+        for g, group in enumerate(self.groups):
+            for h in readers[group.base] if group.base >= 0 else ():
+                if h != g and not before[h] >> g & 1:
+                    self.depend(g, before[h] | 1 << h)
         for j in self.chosen.copies:
             base = self.alias[j]
             self.new_copy(j, base)
