@@ -461,7 +461,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
         raise RuntimeError(f"{name}: input.size(-2) should match other.size({-1 if vector else -2}): got {m} and {b.shape[-2]}")
     cutoff = float(np.finfo(A.dtype.to_real().numpy).eps) * max(m, n) if rcond is None else float(rcond)
     x, rank, values = _lstsq(A, b, cutoff)
-    residuals = A.new_empty(0, dtype=A.dtype.to_real())
+    residuals = A.reshape(-1)[:0].abs()  # empty, on the tape
     if m > n and driver != "gels":
         if bool((rank.detach() == n).all()):
             residuals = _squares(A @ x - b).sum(-2)
