@@ -425,4 +425,4 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
 @operator("_softmax_backward_data", method=False, out=False)
 def _softmax_backward_data(grad_output, output, dim, input_dtype):
     """The gradient of `softmax`, from the result."""
-    return _softmax_grad(grad_output, output, dim).to(input_dtype)
+    return _softmax_grad(widened(grad_output), widened(output), dim).to(input_dtype)
