@@ -144,6 +144,16 @@ def leaf(buffer: Buffer, type: Type) -> Node:
     return Node(sig, type, (), buffer)
 
 
+def leaf_of(base: Node, offset: int, type: Type) -> Node:
+    """A leaf that is ``type`` of a materialised node's memory from element ``offset`` on. Which part it is stays out of
+    programs' keys: the next batch of a data set is the same program."""
+    size = type.dtype.itemsize
+    sig = _leaf_signatures.get(type)
+    if sig is None:
+        sig = _leaf_signatures.setdefault(type, Signature(LEAF, None, type))
+    return Node(sig, type, (), base.value.part(offset * size, type.nbytes))
+
+
 def observe(node: Node) -> Buffer:
     """The node's buffer, running what is pending if it has none yet. Raises what running it raised."""
     value = node.value
@@ -270,7 +280,7 @@ def _run(nodes: list[Node], count: int, wanted: Node | None, keep_views: bool) -
                 for x in nodes[i].inputs:
                     reads[id(x)] = reads.get(id(x), 0) + 1
         for x in leaves:
-            if isinstance(x.value, Buffer) and getrefcount(x) <= IN_LOOP + reads.get(id(x), 0) \
+            if isinstance(x.value, Buffer) and x.value.whole is None and getrefcount(x) <= IN_LOOP + reads.get(id(x), 0) \
                     and getrefcount(x.value) <= IN_LIST:
                 donated.append(position[id(x)])
     key += donated

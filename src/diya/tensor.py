@@ -174,7 +174,13 @@ class Tensor:
             strides, offset = self._strides, self._offset
             if offset == 0 and node.type is type and strides == type.strides:
                 return node
-        if node.value is None and node.signature.op is PRIMITIVES["view"]:
+        if isinstance(node.value, Buffer):
+            if _same_strides(type.shape, strides, type.strides):
+                return engine.leaf_of(node, offset, type)
+            if type.numel:  # positions relative to the first element: another offset is the same program
+                span = views.extent(type.shape, strides, 0)[1] + 1
+                node, offset = engine.leaf_of(node, offset, type_of((span,), type.dtype)), 0
+        elif node.value is None and node.signature.op is PRIMITIVES["view"]:
             shape, inner, start = node.signature.attrs
             composed = views.compose(shape, inner, start, type.shape, strides, offset)
             if composed is not None:

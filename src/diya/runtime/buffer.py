@@ -23,12 +23,16 @@ _FLOOR = 64 << 20  # bytes that may be kept however little was live
 
 
 class Buffer:
-    """``nbytes`` bytes at ``address``. ``array`` is a uint8 numpy array over exactly them, and keeps them alive."""
+    """``nbytes`` bytes at ``address``. ``array`` is a uint8 numpy array over exactly them, and keeps them alive.
 
-    __slots__ = ("array", "address", "nbytes", "__weakref__")
+    ``whole`` is the buffer that this one is a part of, if any: it counts as in use while the part lives.
+    """
 
-    def __init__(self, array: np.ndarray, address: int | None = None):
+    __slots__ = ("array", "address", "nbytes", "whole", "__weakref__")
+
+    def __init__(self, array: np.ndarray, address: int | None = None, whole: Buffer | None = None):
         self.array = array
+        self.whole = whole
         self.nbytes = array.nbytes
         self.address = array.__array_interface__["data"][0] if address is None else address
 
@@ -38,6 +42,10 @@ class Buffer:
         if not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)
         return Buffer(array.reshape(-1).view(np.uint8))
+
+    def part(self, start: int, nbytes: int) -> Buffer:
+        """``nbytes`` of this buffer's memory from byte ``start`` on."""
+        return Buffer(self.array[start:start + nbytes], self.address + start, self)
 
     def typed(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return self.array.view(dtype).reshape(shape)
