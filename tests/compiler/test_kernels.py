@@ -222,6 +222,29 @@ def test_donated_leaves_become_outputs():
     assert program.run(m.arguments)[0] is m.arguments[0]
 
 
+def test_update_of_a_part_is_in_place():
+    """x[1:] += 1 reads what it replaces where it writes; x[1:] = x[:-1] must not."""
+    def program(read_at):
+        m = Maker()
+        x = m("neg", m.data((9,), dtypes.float32))
+        new = m("add", m.view(x, (8,), (1,), read_at), m.scalar(1.0))
+        return check(m.graph(m("write", x, new, attrs=((8,), (1,), 1))), m.arguments)
+    assert len(program(1).plan.dropped) == 1
+    assert len(program(0).plan.dropped) == 0
+
+
+def test_arguments_stay_whole_until_nothing_can_fail():
+    m = Maker()
+    p, i = m.data((5, 4), dtypes.float32), m.leaf(np.array([1, 7]))
+    picked = m("sum", m("index", m("exp", p), i), attrs=(0, 1))
+    early, late = m("neg", p), m("mul", p, picked)
+    before = m.arguments[0].array.copy()
+    program = pipeline.compile_graph(m.graph(early, late, donated=(p,)))
+    first, second = program.run(m.arguments)
+    assert (m.arguments[0].array == before).all() and isinstance(second, IndexError)
+    np.testing.assert_array_equal(first.array.view("f"), -before.view("f"))
+
+
 def test_out_of_range_index():
     m = Maker()
     x, i = m.data((5, 4), dtypes.float32), m.leaf(np.array([1, -5, 5]))

@@ -215,6 +215,8 @@ class _Lowering:
 
     def load(self, a: int, strides, offset, d=None) -> int:
         d = d or self.code[a].type.dtype
+        if a == self.step.over:
+            a = self.step.members[0]
         full = self.varies(strides)
         key = ("load", a, strides, offset, d, self.phase if full else -1)
         found = self.memo.get(key)

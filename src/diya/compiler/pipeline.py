@@ -94,10 +94,6 @@ def compile_graph(graph: Graph, target: features.Target | None = None) -> Progra
         graph.verify()
     target = target or features.host()
     schedule = scheduling.schedule(graph)
-    if graph.donated and any(s.kind == "host" for s in schedule.steps) or any(n.op.faults for n in graph.code):
-        # What may fail is run again by the interpreter, from arguments that must still be whole.
-        graph = graph._replace(donated=())
-        schedule = schedule._replace(graph=graph)
     if VERIFY:
         schedule.verify()
     launches = launches_of(schedule, target)

@@ -89,10 +89,14 @@ def plan(schedule: Schedule, launches: list[Launch]) -> Plan:
     buffers: list[_Buffer] = []
     dropped = set()
 
+    # What fails is run again by the interpreter, so no argument is overwritten before all that may fail has run.
+    whole = max((s for s, launch in enumerate(launches) if not launch.key or FAULT in launch.values), default=-1)
+
     def takes(v, s) -> bool:
         """Whether step ``s`` is the last to read ``v``, and its buffer may be overwritten."""
         b = owner.get(v)
-        return b is not None and last[v] == s and shared[id(b)] == 1 and (b.argument < 0 or b.argument in donated)
+        return b is not None and last[v] == s and shared[id(b)] == 1 and \
+            (b.argument < 0 or b.argument in donated and s > whole)
 
     def share(v, target):
         owner[target] = b = owner[v]

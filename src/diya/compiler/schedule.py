@@ -50,7 +50,8 @@ class Step(NamedTuple):
 
     ``shape`` is the domain without dimensions of size 1, ``dims`` those of it that are reduced, ``members`` the roots
     that are computed. ``base`` is, for the copy that begins a write, the value that the write replaces: when the plan
-    can let the write have its base's buffer, the step is dropped.
+    can let the write have its base's buffer, the step is dropped. ``over``: the value that the step reads in the buffer
+    that it writes (``x[1:] += 1`` reads the elements of x that it replaces, each before it is replaced), or -1.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Step(NamedTuple):
     shape: tuple[int, ...] = ()
     dims: tuple[int, ...] = ()
     base: int = -1
+    over: int = -1
 
 
 class Schedule(NamedTuple):
@@ -100,11 +102,12 @@ def schedule(graph: Graph) -> Schedule:
 
 
 class _Group:
-    __slots__ = ("members", "reads", "shape", "dims", "ops", "kind", "stores", "base")
+    __slots__ = ("members", "reads", "shape", "dims", "ops", "kind", "stores", "base", "over")
 
-    def __init__(self, kind, members, reads, shape=(), dims=(), stores=(), ops=0, base=-1):
+    def __init__(self, kind, members, reads, shape=(), dims=(), stores=(), ops=0, base=-1, over=-1):
         self.kind, self.members, self.reads, self.shape, self.dims = kind, members, reads, shape, dims
         self.stores, self.ops, self.base = list(stores), ops, base
+        self.over = over
 
 
 class _Scheduler:
@@ -166,7 +169,12 @@ class _Scheduler:
         if 0 in shape:
             return
         where = tuple([st for s, st in zip(shape, strides, strict=True) if s != 1])
-        g = self.new(_Group("loops", [i], reads, domain, stores=[Store(i, n.inputs[1], where, offset)], ops=ops))
+        base = self.alias[n.inputs[0]]
+        own = [r for r in reads if r.value == base]
+        over = base if own and all(r.strides == where and r.offset == offset for r in own) else -1
+        if over >= 0:
+            reads = [r._replace(value=i) if r.value == base else r for r in reads]
+        g = self.new(_Group("loops", [i], reads, domain, stores=[Store(i, n.inputs[1], where, offset)], ops=ops, over=over))
         self.before[g] |= self.before[copy] | 1 << copy
 
     def add_put(self, i, domain, reads, ops) -> None:
@@ -382,7 +390,7 @@ class _Scheduler:
                 continue
             stores = group.stores or [Store(i, i) for i in group.members if i in stored_elsewhere]
             steps.append(Step(group.kind, tuple(group.members), tuple(group.reads), tuple(stores), group.shape,
-                              group.dims, group.base))
+                              group.dims, group.base, group.over))
         return steps
 
     def new_copy(self, j: int, base: int) -> None:
