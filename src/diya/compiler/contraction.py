@@ -60,6 +60,9 @@ class Epilogue(NamedTuple):
 # Up to so many rows a product is bound by reading b.
 SKINNY = 16
 
+# Up to so many rows windows of b are read where they lie.
+VIEWED = 48
+
 # Operand types that packing converts to float32 while it copies.
 SUPPORTED = ("float32", "float64", "float16", "bfloat16")
 
@@ -170,6 +173,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
         streams["k"].append(tap)
         axes["k"] = merge(k, c.sizes, streams["k"], kept)
         axes["t"] = merge([v for v in k if tap.steps[v]], c.sizes, streams["t"], kept)
+    valid = _pad(axes["n"], prod(size for size, _ in axes["m"]), tile.lanes) if reading_b.steps == "runs" and (
+        reading_b.along == "lanes" and vector_bytes == 64) else 0
     reading_a = _reading(a.dtype, len(sa) - 1, axes["m"], 0, axes["k"], 0, tile.lanes)
     access = []
     for t, x in enumerate((out, *(epilogue.inputs if epilogue else ()))):
@@ -186,8 +191,9 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     elif vector_bytes == 64 and sizes["m"] <= SKINNY:
         tile = Tile(tile.lanes, 6, (4,)) if sizes["m"] <= 4 else Tile(tile.lanes, 3, (8,))
     form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnkt"), reading_a, reading_b, tuple(access), spill,
-                epilogue, dots=dots)
+                epilogue, dots, valid > 0)
     numbers, tasks, scratch = _blocks(form, sizes)
+    numbers["n.valid"] = valid
     for x, checked in (("a", sa[1:]), ("b", sb[1:])):
         numbers.update({f"{x}.{d}.size": s.size for d, s in enumerate(checked)})
     for g in "zmnkt":
@@ -205,6 +211,17 @@ def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand, tile) ->
     """Whether a's variables should be the columns: those that the output's innermost dimension belongs to."""
     inner = min((v for v in m + n if c.sizes[v] > 1), key=lambda v: abs(out.strides[v]), default=None)
     return inner is not None and inner in m
+
+
+def _pad(axes: list[tuple[int, list[int]]], rows: int, lanes: int) -> int:
+    """Rounds the innermost of the columns' variables up to whole vectors, where that spoils less than vectors that wrap
+    from one row of windows to the next: few rows reuse what is read. Returns the true size, 0 for no change."""
+    size = axes[-1][0]
+    whole = ceil(size / lanes) * lanes
+    if len(axes) < 2 or whole == size or size < 8 or whole > size * (1.35 if rows <= SKINNY else 1.2) or rows > VIEWED:
+        return 0
+    axes[:] = [(n, [*steps, 0]) for n, steps in axes[:-1]] + [(whole, [*axes[-1][1], 1])]
+    return size
 
 
 def _taps(k: list[int], sizes, checks: list[Stream], kept) -> Stream | None:
@@ -249,16 +266,15 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
     numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe, "m.chunk": m_chunk,
                "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks,
-               "b.in_place": int(m <= 4 * SKINNY), "taps": sizes["t"]}
+               "b.in_place": int(m <= (VIEWED if form.windowed else 4 * SKINNY)), "taps": sizes["t"]}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
-    ranks = dict(zip("zmnkt", form.ranks, strict=True))
     for name, nbytes in (
             ("a", 0 if form.dots else m_chunk * (k_block + 2) * item + spare),
             ("b", 0 if form.dots else n_block * (k_block + 2) * item + spare),
             ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
-            *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if ranks[g] > 1 else 0)
+            *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if form.tabulated(g) else 0)
               for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block), ("t", sizes["t"]))),
-            ("masks", sizes["t"] * tile.vectors * 4 if ranks["t"] else 0)):
+            ("masks", sizes["t"] * tile.vectors * 4)):
         numbers[f"scratch.{name}"] = at
         at += (nbytes + 63) // 64 * 64
     return numbers, z * m_tasks * n_tasks, at

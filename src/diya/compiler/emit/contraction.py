@@ -76,7 +76,8 @@ class Form(NamedTuple):
     taps: those of k that move b's bounded coordinates, where packing b keeps a table of masks for them; ``c`` are the
     output and the arrays that the epilogue reads; ``spill``: partial sums of the depth's blocks wait in scratch
     memory (else in the output); ``dots``: few rows and both operands contiguous along the depth, so that nothing is
-    packed and vectors run along the depth."""
+    packed and vectors run along the depth; ``padded``: the innermost variable of n counts on to a whole number of
+    vectors (the stream ``v`` is its value), so that no vector wraps."""
 
     tile: Tile
     accumulator: dtype
@@ -87,6 +88,7 @@ class Form(NamedTuple):
     spill: bool
     epilogue: Any = None
     dots: bool = False
+    padded: bool = False
 
     @property
     def key(self) -> str:
@@ -95,7 +97,7 @@ class Form(NamedTuple):
             return f"{r.dtype.name}/{r.checks} {r.steps} along {r.along}"
         t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnkt", self.ranks, strict=True))
         c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
-        flags = "".join(f" {x}" for x, on in (("spill", self.spill), ("dots", self.dots)) if on)
+        flags = "".join(f" {x}" for x, on in (("spill", self.spill), ("dots", self.dots), ("padded", self.padded)) if on)
         return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; tile "
                 f"{t.rows}x{t.vectors}x{t.lanes}{flags}{f'; {self.epilogue.key}' if self.epilogue else ''}")
 
@@ -106,6 +108,14 @@ class Form(NamedTuple):
         return (b.steps == "unit" and b.along == "lanes" and not b.checks and b.dtype is self.accumulator
                 and self.ranks[3] <= 1 and not self.dots)
 
+    @property
+    def windowed(self) -> bool:
+        """Whether tiles can read b where it lies though its rows are windows: each row has its offset, each tap its
+        masks. Only where masks cost nothing."""
+        b = self.b
+        return (b.along == "lanes" and b.steps != "strided" and b.dtype is self.accumulator and not self.in_place
+                and (not b.checks or self.ranks[4] > 0) and self.tile.lanes * b.dtype.itemsize == 64 and not self.dots)
+
     def streams(self, group: str) -> list[str]:
         """The streams that a group's index variables have a part in; ``t`` is the number of the tap."""
         if group == "t":
@@ -113,12 +123,17 @@ class Form(NamedTuple):
         a = ["a", *(f"a{d}" for d in range(self.a.checks))] if group != "n" else []
         b = ["b", *(f"b{d}" for d in range(self.b.checks))] if group != "m" else []
         c = [f"c{t}" for t in range(len(self.c))] if group != "k" else []
-        return a + b + c + (["t"] if group == "k" and self.ranks[4] else [])
+        extra = ["t"] if group == "k" and self.ranks[4] else ["v"] if group == "n" and self.padded else []
+        return a + b + c + extra
+
+    def tabulated(self, group: str) -> bool:
+        """Whether a group's streams are tables, not products."""
+        return self.ranks["zmnkt".index(group)] > 1 or group == "k" and self.windowed
 
     def arguments(self) -> list[str]:
         """The names of the kernel's ``args``, in order."""
         names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "k.pitch", "m.tasks", "n.tasks",
-                 "k.blocks", "b.in_place", "taps"]
+                 "k.blocks", "b.in_place", "taps", "n.valid"]
         names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k", "t", "masks")]
         names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
         names += [f"{s}.first" for s in self.streams("z")]
@@ -172,36 +187,47 @@ class _Map:
         self.rank = kernel.form.ranks["zmnkt".index(group)]
         self.tables = {}
         f = kernel.f
-        if self.rank > 1:
+        if kernel.form.tabulated(group):
             for j, s in enumerate(kernel.form.streams(group)):
                 self.tables[s] = f.at("i32", table, f.mul(capacity, j))
             self._tabulate(count)
 
     def _tabulate(self, count) -> None:
-        """Fills the tables by counting through the variables' digits."""
+        """Fills the tables, counting through the variables' digits: the innermost a vector at a time."""
         k, f, g = self.kernel, self.kernel.f, self.group
+        sizes = [k.arg[f"{g}{axis}"] for axis in range(self.rank)] or [count]
+        steps = {s: [k.arg[f"{s}.{g}{axis}"] for axis in range(self.rank)] or [0] for s in self.tables}
+        ramps = {s: f(f"mul {k.ints} {k.iota}, {k.splat32(x[-1])}") for s, x in steps.items()}
         digits, rest = [], self.start
-        for axis in reversed(range(self.rank)):
-            size = k.arg[f"{g}{axis}"]
+        for size in reversed(sizes[1:]):
             digits.insert(0, f.rem(rest, size))
             rest = f.div(rest, size)
-        with f.loop(0, count, carry=[("i64", d) for d in digits]) as turn:
-            for s, table in self.tables.items():
-                total = 0
-                for axis, digit in enumerate(turn.state):
-                    total = f.add(total, f.mul(digit, k.arg[f"{s}.{g}{axis}"]))
-                f.store("i32", f(f"trunc i64 {total} to i32"), f.at("i32", table, turn.i))
-            carry = 1
-            for axis in reversed(range(self.rank)):
-                raised = f.add(turn.state[axis], carry)
-                over = f.compare("eq", raised, k.arg[f"{g}{axis}"])
-                turn.next[axis] = f.select(over, "i64", 0, raised)
+        digits.insert(0, rest)
+        with f.when(f.compare("sgt", count, 0)), f.repeat(carry=[("i64", 0), *[("i64", d) for d in digits]]) as turn:
+            at, *digits = turn.state
+            length = f.min(f.sub(sizes[-1], digits[-1]), f.sub(count, at))
+            bases = {s: 0 for s in self.tables}
+            for s in self.tables:
+                for digit, step in zip(digits, steps[s], strict=True):
+                    bases[s] = f.add(bases[s], f.mul(digit, step))
+            with f.loop(0, length, k.lanes) as inner:  # what is written past the end is written again, or spare
+                for s, table in self.tables.items():
+                    first = k.splat32(f.add(bases[s], f.mul(inner.i, steps[s][-1])))
+                    values = f(f"add {k.ints} {first}, {ramps[s]}")
+                    f.store(k.ints, values, f.at("i32", table, f.add(at, inner.i)), 4)
+            turn.next[0], carry = f.add(at, length), 1
+            turn.next[-1] = 0
+            for axis in reversed(range(len(digits) - 1)):
+                raised = f.add(digits[axis], carry)
+                over = f.compare("eq", raised, sizes[axis])
+                turn.next[1 + axis] = f.select(over, "i64", 0, raised)
                 carry = f(f"zext i1 {over} to i64")
+            turn.again = f.compare("slt", turn.next[0], count)
 
     def scalar(self, stream: str, i):
         """The stream's value at an index of the block (i64)."""
         f = self.kernel.f
-        if self.rank > 1:
+        if self.tables:
             return f(f"sext i32 {f.load('i32', f.at('i32', self.tables[stream], i))} to i64")
         if self.rank == 0:
             return 0
@@ -210,7 +236,7 @@ class _Map:
     def vector(self, stream: str, i) -> str:
         """The stream's values at neighbouring indices of the block (i32)."""
         k = self.kernel
-        if self.rank > 1:
+        if self.tables:
             return k.f.load(k.ints, k.f.at("i32", self.tables[stream], i), 4)
         first = k.splat32(self.scalar(stream, i))
         if self.rank == 0:
@@ -253,6 +279,8 @@ class Kernel:
         if not self.form.dots:
             tiles = [self._tile_function(rows, tile.vectors) for rows in tile.rows]
             tiles.append(self._tile_function(tile.height, 1))
+            if self.form.windowed:
+                tiles += [self._view_function(rows) for rows in tile.rows]
             if "depth" in (self.form.a.along, self.form.b.along):
                 tiles.append(self._transpose_function())
         declared = sorted(set().union(self.f.declared, *(t.declared for t in tiles)))
@@ -279,9 +307,12 @@ class Kernel:
     def along(self, m: _Map, stream: str, steps: str, i, left, checks: int = 0, slot: int = 0) -> _Along:
         """Index values ``i, i + 1, …`` of which ``left`` exist."""
         mask = self.below(left)
+        if m.group == "n" and self.form.padded:
+            real = self.f(f"icmp slt {self.ints} {m.vector('v', i)}, {self.splat32(self.arg['n.valid'])}")
+            mask = self.f(f"and {self.bools} {mask}, {real}")
         coordinates = [m.vector(f"{stream}{d}", i) for d in range(checks)]
         if steps == "runs":
-            self._find_runs(m.vector(stream, i), mask, self.runs[slot])
+            self._find_runs(m.vector(stream, i), m.scalar(stream, i), mask, self.runs[slot])
             return _Along(mask, coordinates, steps, self.runs[slot])
         if steps == "splat":
             return _Along(mask, coordinates, steps, 0)
@@ -290,17 +321,26 @@ class Kernel:
     def each_case(self, alongs: list[_Along]):
         """Yields the vectors as they are or, where all that come in runs come in one, as contiguous: code for both."""
         f = self.f
-        runs = [x for x in alongs if x.steps == "runs"]
-        if not runs:
+        single = self.single(alongs)
+        if single == "true":
             yield alongs
             return
-        single = "true"
-        for x in runs:
-            single = f(f"and i1 {single}, {f.compare('eq', f.load('i64', x.where), 1)}")
         with f.when(single):
-            yield [x._replace(steps="unit", where=self._run(x.where, 1)[0]) if x.steps == "runs" else x for x in alongs]
+            yield [x._replace(steps="unit", where=self.origin(x)) if x.steps == "runs" else x for x in alongs]
         with f.otherwise(single):
             yield alongs
+
+    def single(self, alongs: list[_Along]) -> str:
+        """Whether each vector is one run (i1)."""
+        f, single = self.f, "true"
+        for x in alongs:
+            if x.steps == "runs":
+                single = f(f"and i1 {single}, {f.compare('eq', f.load('i64', x.where), 1)}")
+        return single
+
+    def origin(self, along: _Along):
+        """The offset of a vector's first lane, if it is one run."""
+        return self._run(along.where, 1)[0] if along.steps == "runs" else along.where
 
     def _run(self, slot: str, number) -> tuple[str, str]:
         """A run's offset and mask."""
@@ -310,28 +350,36 @@ class Kernel:
         offset = f(f"sext i32 {f(f'trunc i64 {entry} to i32')} to i64")
         return offset, f(f"bitcast {word} {bits} to {self.bools}")
 
-    def _find_runs(self, offsets: str, mask: str, slot: str) -> None:
+    def _find_runs(self, offsets: str, first, mask: str, slot: str) -> None:
         """Writes the runs of neighbouring elements among the offsets: their number, then for each its mask (high half)
         and the offset that its lane 0 would have (low half)."""
         f, word = self.f, f"i{self.lanes}"
-        kept = self.square
-        f.store(self.ints, offsets, kept, 64)
-        first = f(f"bitcast {self.bools} {mask} to {word}")
-        with f.repeat(carry=[(word, first), ("i64", 0)]) as turn:
-            left, number = turn.state
-            lane = f(f"zext {word} {f.call(word, f'llvm.cttz.{word}', f'{word} {left}', 'i1 false')} to i64")
-            lane = f.min(lane, self.lanes - 1)
-            origin = f.sub(f(f"sext i32 {f.load('i32', f.at('i32', kept, lane))} to i64"), lane)
-            expected = f(f"add {self.ints} {self.splat32(origin)}, {self.iota}")
-            same = f(f"bitcast {self.bools} {f(f'icmp eq {self.ints} {offsets}, {expected}')} to {word}")
-            same = f(f"and {word} {same}, {left}")
-            number = f.add(number, 1)
-            entry = f(f"and i64 {origin}, 4294967295")
-            high = f(f"shl i64 {f(f'zext {word} {same} to i64')}, 32")
-            f.store("i64", f(f"or i64 {entry}, {high}"), f.at("i64", slot, number))
-            turn.next = [f(f"and {word} {left}, {f(f'xor {word} {same}, -1')}"), number]
-            turn.again = f(f"icmp ne {word} {turn.next[0]}, 0")
-        f.store("i64", turn.state[1], slot)
+        every = f(f"bitcast {self.bools} {mask} to {word}")
+        f.store("i64", 1, slot)
+        same = self._note_run(offsets, first, every, slot, 1)
+        left = f(f"xor {word} {every}, {same}")
+        with f.when(f(f"icmp ne {word} {left}, 0")):
+            f.store(self.ints, offsets, self.square, 64)
+            with f.repeat(carry=[(word, left), ("i64", 1)]) as turn:
+                left, number = turn.state
+                lane = f(f"zext {word} {f.call(word, f'llvm.cttz.{word}', f'{word} {left}', 'i1 true')} to i64")
+                origin = f.sub(f(f"sext i32 {f.load('i32', f.at('i32', self.square, lane))} to i64"), lane)
+                number = f.add(number, 1)
+                same = self._note_run(offsets, origin, left, slot, number)
+                turn.next = [f(f"xor {word} {left}, {same}"), number]
+                turn.again = f(f"icmp ne {word} {turn.next[0]}, 0")
+            f.store("i64", turn.state[1], slot)
+
+    def _note_run(self, offsets: str, origin, left: str, slot: str, number) -> str:
+        """Writes the run of those lanes, among ``left``, whose offsets count on from ``origin``; returns its mask."""
+        f, word = self.f, f"i{self.lanes}"
+        expected = f(f"add {self.ints} {self.splat32(origin)}, {self.iota}")
+        same = f(f"bitcast {self.bools} {f(f'icmp eq {self.ints} {offsets}, {expected}')} to {word}")
+        same = f(f"and {word} {same}, {left}")
+        low = f(f"and i64 {origin}, 4294967295")
+        high = f(f"shl i64 {f(f'zext {word} {same} to i64')}, 32")
+        f.store("i64", f(f"or i64 {low}, {high}"), f.at("i64", slot, number))
+        return same
 
     @contextmanager
     def _each_run(self, slot: str, carry=()):
@@ -420,24 +468,36 @@ class Kernel:
         parts = [self.along(lanes, x, reading.steps, f.add(lane, v), f.sub(left, v), reading.checks, n)
                  for n, v in enumerate(range(0, width, self.lanes))]
         taps = x == "b" and self.form.ranks[4]
-        if taps:
-            with f.loop(0, self.arg["taps"]) as tap:
-                shares = self._shares(x, first, self.taps, tap.i)
-                for v, part in enumerate(parts):
-                    mask = f(f"bitcast {self.bools} {self.inside(x, part, shares)} to i{self.lanes}")
-                    f.store(f"i{self.lanes}", mask, self._mask_at(v, tap.i))
-        for case in self.each_case(parts):
-            with f.loop(k, kc) as turn:
-                if taps:
-                    tap = depth.scalar("t", turn.i)
-                    masks = [f.load(f"i{self.lanes}", self._mask_at(v, tap)) for v in range(len(case))]
-                    masks = [f(f"bitcast i{self.lanes} {m} to {self.bools}") for m in masks]
-                elif reading.checks:
-                    shares = self._shares(x, first, depth, turn.i)
-                    masks = [self.inside(x, part, shares) for part in case]
-                else:
-                    masks = [part.mask for part in case]
-                self._pack_row(x, base, case, masks, depth, turn.i, target, width)
+        viewed = x == "b" and self.form.windowed
+        with f.otherwise(self._viewed(parts)) if viewed else nullcontext():
+            if taps:
+                self._note_masks(first, parts)
+            for case in self.each_case(parts):
+                with f.loop(k, kc) as turn:
+                    if taps:
+                        tap = depth.scalar("t", turn.i)
+                        masks = [f.load(f"i{self.lanes}", self._mask_at(v, tap)) for v in range(len(case))]
+                        masks = [f(f"bitcast i{self.lanes} {m} to {self.bools}") for m in masks]
+                    elif reading.checks:
+                        shares = self._shares(x, first, depth, turn.i)
+                        masks = [self.inside(x, part, shares) for part in case]
+                    else:
+                        masks = [part.mask for part in case]
+                    self._pack_row(x, base, case, masks, depth, turn.i, target, width)
+
+    def _viewed(self, parts: list[_Along]) -> str:
+        """Whether a panel of b is read where it lies."""
+        f = self.f
+        return f(f"and i1 {self.single(parts)}, {f.compare('ne', self.arg['b.in_place'], 0)}")
+
+    def _note_masks(self, first: list, parts: list[_Along]) -> None:
+        """Tabulates the masks of a panel of b: by tap and vector."""
+        f, word = self.f, f"i{self.lanes}"
+        with f.loop(0, self.arg["taps"]) as tap:
+            shares = self._shares("b", first, self.taps, tap.i) if self.form.ranks[4] else []
+            for v, part in enumerate(parts):
+                mask = f(f"bitcast {self.bools} {self.inside('b', part, shares)} to {word}")
+                f.store(word, mask, self._mask_at(v, tap.i))
 
     def _mask_at(self, v: int, tap) -> str:
         """Where the mask of a panel's vector for a tap is kept (a word each)."""
@@ -520,6 +580,40 @@ class Kernel:
         f.do("ret void")
         return f
 
+    def _view_function(self, rows: int) -> Function:
+        """The tile with b where it lies: ``b[k]`` is at ``offsets[k]`` from each vector's place, under its tap's mask."""
+        tile, ty, real, item = self.form.tile, self.vec, self.real, self.form.accumulator.itemsize
+        places = [f"b{v}" for v in range(tile.vectors)]
+        f = self._inner(f"view{rows}x{tile.vectors}", [
+            ("i64", "depth"), ("ptr noalias", "a"), *[("ptr", p) for p in places], ("ptr", "offsets"), ("ptr", "taps"),
+            ("ptr", "masks"), ("ptr noalias", "tile")])
+        b, word = _Vectors(f, self.lanes), f"i{self.lanes}"
+        fma = f"llvm.fmuladd.v{self.lanes}f{item * 8}"
+        cells = [(i, v) for i in range(rows) for v in range(tile.vectors)]
+
+        def masks(tap) -> list[str]:
+            at = f.at("i32", "%masks", f.mul(tap, tile.vectors))
+            words = [f.load(word, f.at("i32", at, v)) for v in range(tile.vectors)]
+            return [f(f"bitcast {word} {w} to {self.bools}") for w in words]
+
+        fixed = None if self.form.ranks[4] else masks(0)
+        with f.loop(0, "%depth", carry=[("ptr", "%a"), *[(ty, "zeroinitializer")] * len(cells)]) as k:
+            offset = f(f"sext i32 {f.load('i32', f.at('i32', '%offsets', k.i))} to i64")
+            here = fixed or masks(f(f"sext i32 {f.load('i32', f.at('i32', '%taps', k.i))} to i64"))
+            columns = [b.load(f.at(real, f"%{p}", offset), self.form.accumulator, self.lanes, mask).text
+                       for p, mask in zip(places, here, strict=True)]
+            for i in range(rows):
+                one = f(f"insertelement {ty} poison, {real} {f.load(real, f.at(real, k.state[0], i))}, i32 0")
+                row = f(f"shufflevector {ty} {one}, {ty} poison, {self.ints} zeroinitializer")
+                for v in range(tile.vectors):
+                    n = 1 + i * tile.vectors + v
+                    k.next[n] = f.call(ty, fma, f"{ty} {row}", f"{ty} {columns[v]}", f"{ty} {k.state[n]}")
+            k.next[0] = f.at(real, k.state[0], tile.height)
+        for (i, v), value in zip(cells, k.state[1:], strict=True):
+            f.store(ty, value, f.at(real, "%tile", i * tile.width + v * self.lanes), 64)
+        f.do("ret void")
+        return f
+
     def _inner(self, name: str, parameters: list) -> Function:
         f = Function(f"{self.symbol}.{name}", parameters, attributes=self.attributes + " noinline")
         f.head = f.head.replace("define ", "define internal ")
@@ -590,7 +684,7 @@ class Kernel:
         spare = 2 * self.lanes  # tables may be read past their end
         columns = _Map(self, "n", column, nc, part["n"], f.add(arg["n.block"], spare))
         if form.ranks[4]:
-            self.taps = _Map(self, "t", 0, arg["taps"], part["t"], arg["taps"])
+            self.taps = _Map(self, "t", 0, arg["taps"], part["t"], f.add(arg["taps"], spare))
         with f.loop(row, row_end, arg["m.stripe"]) as stripe, f.loop(0, arg["k.blocks"]) as block:
             stripe_end = f.min(f.add(stripe.i, arg["m.stripe"]), row_end)
             k = f.mul(block.i, arg["k.block"])
@@ -602,23 +696,24 @@ class Kernel:
             begin = 0
             if form.in_place:  # all but a last panel that is not full
                 begin = f.mul(f.mul(f.div(nc, form.tile.width), form.tile.width), arg["b.in_place"])
-            if not form.dots:
+            if not form.dots and not (form.padded and form.windowed):  # padded windows never wrap
                 self.pack("b", pointers["b"], first, columns, begin, nc, depth, kc, part["b"], form.tile.width)
             with f.loop(stripe.i, stripe_end, arg["m.chunk"]) as chunk:
                 mc = f.min(f.sub(stripe_end, chunk.i), arg["m.chunk"])
                 rows = _Map(self, "m", chunk.i, mc, part["m"], f.add(arg["m.chunk"], spare))
-                first = [share[f"a{d}"] for d in range(form.a.checks)]
                 if not form.dots:
-                    self.pack("a", pointers["a"], first, rows, 0, mc, depth, kc, part["a"], form.tile.height)
+                    shares = [share[f"a{d}"] for d in range(form.a.checks)]
+                    self.pack("a", pointers["a"], shares, rows, 0, mc, depth, kc, part["a"], form.tile.height)
                 kept = f.mul(f.sub(chunk.i, stripe.i), arg["n.block"])
                 here = {**part, "partial": f.at(self.real, part["partial"], kept)}
-                self._tiles(pointers, here, rows, mc, columns, nc, depth, kc, begins, ends)
+                self._tiles(pointers, here, rows, mc, columns, nc, depth, kc, first, begins, ends)
 
-    def _tiles(self, pointers, part, rows, mc, columns, nc, depth, kc, begins, ends) -> None:
+    def _tiles(self, pointers, part, rows, mc, columns, nc, depth, kc, first, begins, ends) -> None:
         f, form, tile = self.f, self.form, self.form.tile
         with f.loop(0, nc, tile.width) as j:
             left = f.sub(nc, j.i)
             panel = self._panel(pointers, part, columns, j.i, left, depth)
+            view = self._view(pointers, columns, j.i, left, depth, first) if form.windowed else None
             alongs = [[self.along(columns, f"c{t}", c.steps, f.add(j.i, v * self.lanes), f.sub(left, v * self.lanes),
                                   0, t * tile.vectors + v)
                        for v in range(tile.vectors)] for t, c in enumerate(form.c)]
@@ -629,7 +724,7 @@ class Kernel:
                 else:
                     strip = f.at(self.real, part["a"], f.mul(i.i, self.arg["k.pitch"]))
                     self._prefetch_rows(pointers["c0"], rows, i.i, height, alongs[0][0])
-                    self._multiply(height, left, kc, strip, panel)
+                    self._multiply(height, left, kc, strip, panel, view)
                 for flat in self.each_case([x for row in alongs for x in row]):
                     cases = [flat[t:t + tile.vectors] for t in range(0, len(flat), tile.vectors)]
                     with f.loop(0, height) as r:
@@ -647,18 +742,41 @@ class Kernel:
         step = f.select(full, "i64", arg["b.k0"] if depth.rank else 0, width)
         return f.select(full, "ptr", there, packed), step, f.select(full, "i64", width, 8 * width)
 
-    def _multiply(self, height, left, kc, strip, panel) -> None:
+    def _view(self, pointers, columns, column, left, depth, first) -> tuple[str, str]:
+        """Whether a panel of b is read where it lies, and the operands that say where: the place of each vector, the
+        offsets and taps of the depth, the masks of the taps."""
+        f, form, tile = self.f, self.form, self.form.tile
+        slots = len(form.c) * tile.vectors
+        parts = [self.along(columns, "b", form.b.steps, f.add(column, v * self.lanes), f.sub(left, v * self.lanes),
+                            form.b.checks, slots + v) for v in range(tile.vectors)]
+        viewed = self._viewed(parts)
+        with f.when(viewed):
+            self._note_masks(first, parts)
+        places = [f.at(self.real, pointers["b"], self.origin(p)) for p in parts]
+        tables = [depth.tables["b"], depth.tables["t"] if form.ranks[4] else "null", self._mask_at(0, 0)]
+        return viewed, ", ".join(f"ptr {x}" for x in places + tables)
+
+    def _multiply(self, height, left, kc, strip, panel, view) -> None:
         """Computes a tile with the smallest function that holds it."""
         f, tile = self.f, self.form.tile
-        operands = f"(i64 {kc}, ptr {strip}, ptr {panel[0]}, i64 {panel[1]}, i64 {panel[2]}, ptr {self.tile})"
-        thin = f.compare("sle", left, self.lanes)
-        with f.when(thin):
-            f.do(f"call void @{self.symbol}.tile{tile.height}x1{operands}")
-        with f.otherwise(thin):
-            for below, rows in zip((0, *tile.rows), tile.rows, strict=False):
-                fits = f(f"and i1 {f.compare('sgt', height, below)}, {f.compare('sle', height, rows)}")
-                with f.when(fits):
-                    f.do(f"call void @{self.symbol}.tile{rows}x{tile.vectors}{operands}")
+        viewed = view[0] if view else "false"
+        with f.when(viewed) if view else nullcontext():
+            if view:
+                self._by_rows(height, f"view{{}}x{tile.vectors}(i64 {kc}, ptr {strip}, {view[1]}, ptr {self.tile})")
+        with f.otherwise(viewed) if view else nullcontext():
+            operands = f"(i64 {kc}, ptr {strip}, ptr {panel[0]}, i64 {panel[1]}, i64 {panel[2]}, ptr {self.tile})"
+            thin = f.compare("sle", left, self.lanes)
+            with f.when(thin):
+                f.do(f"call void @{self.symbol}.tile{tile.height}x1{operands}")
+            with f.otherwise(thin):
+                self._by_rows(height, f"tile{{}}x{tile.vectors}{operands}")
+
+    def _by_rows(self, height, call: str) -> None:
+        f, rows = self.f, self.form.tile.rows
+        for below, most in zip((0, *rows), rows, strict=False):
+            fits = f(f"and i1 {f.compare('sgt', height, below)}, {f.compare('sle', height, most)}")
+            with f.when(fits):
+                f.do(f"call void @{self.symbol}.{call.replace('{}', str(most))}")
 
     def _dots(self, pointers, rows, row, height, columns, column, width, depth, kc) -> None:
         """A tile by dot products: as many sums at once as a vector has lanes, each in a vector of its own."""
@@ -708,7 +826,7 @@ class Kernel:
         if c.steps not in ("unit", "runs"):
             return
         elem = self.b.memory(c.dtype)
-        first = along.where if c.steps == "unit" else self._run(along.where, 1)[0]
+        first = self.origin(along)
         with f.loop(0, height) as r:
             at = f.at(elem, base, f.add(rows.scalar("c0", f.add(row, r.i)), first))
             for line in range(0, self.form.tile.width * c.dtype.itemsize, 64):
