@@ -160,8 +160,9 @@ def unroll(kernel: Kernel, target) -> Kernel:
 
 
 def _outermost(kernel: Kernel, d: int) -> bool:
-    """Whether some access strides farthest along a dimension: that is a batch, which the next time is larger."""
-    return any(m.strides[d] and abs(m.strides[d]) == max(map(abs, m.strides)) for m in _maps(kernel))
+    """Whether a dimension is the one along which the widest access strides farthest: a batch, larger the next time."""
+    widest = max(_maps(kernel), key=lambda m: (sum(map(bool, m.strides)), max(map(abs, m.strides), default=0)))
+    return abs(widest.strides[d]) == max(map(abs, widest.strides))
 
 
 def split(kernel: Kernel, target) -> Kernel:
