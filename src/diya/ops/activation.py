@@ -68,11 +68,11 @@ def _zero(like: Tensor) -> Tensor:
 # -- rectifiers ----------------------------------------------------------------------------------------------------------
 
 
-@activation("relu", grad=dict(input=lambda g, out: where(out <= 0, _zero(g), g)), top=True, method=True, underscore=True,
+@activation("relu", grad=dict(input=lambda g, out: where(out <= 0, 0, g)), top=True, method=True, underscore=True,
             inplace=True, kinds="fiu")
 def relu(input):
     """max(x, 0)."""
-    return maximum(input, number(0, input))
+    return maximum.core(input, 0)
 
 
 def _clipped(input, low, high):

@@ -34,9 +34,12 @@ def also(path: str, function: Callable) -> None:
     register(Operator(path, function, None, None, (), (), (), False, None, True))
 
 
-def with_rule(name: str, grad, inputs: tuple[str, ...]) -> Callable:
-    """Gives a function over operators a gradient of its own (see `record.operator`), without publishing it."""
-    return lambda function: _with_rule(function, Rule(name, inputs, grad))
+def with_rule(name: str, grad, inputs: tuple[str, ...], broadcasts: bool = False) -> Callable:
+    """Gives a function over operators a gradient of its own (see `record.operator`), without publishing it.
+
+    ``broadcasts``: the inputs' shapes may differ, and gradients are summed to them.
+    """
+    return lambda function: _with_rule(function, Rule(name, inputs, grad, broadcasts))
 
 
 def shown_as(name: str) -> Callable:

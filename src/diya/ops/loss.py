@@ -86,13 +86,28 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     return _weighted((x - y).abs(), input, weight, reduction, _half(input, target), True)
 
 
+def _mse(input, target, reduction):
+    return reduced((input - target).square(), reduction)
+
+
+def _mse_grad(g, input, target, reduction):
+    difference = input - target
+    slope = difference * ((g / max(difference.numel(), 1) if reduction == "mean" else g) * 2)
+    return slope, -slope
+
+
+_mse = with_rule("MseLoss", _mse_grad, ("input", "target"), broadcasts=True)(_mse)
+
+
 @operator("nn.functional.mse_loss", method=False, out=False)
-@shown_as("MseLoss")
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(input − target)²."""
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = _pair("mse_loss", input, target)
-    return _weighted((x - y).square(), input, weight, reduction, _half(input, target), True)
+    if weight is not None or x.dtype.kind != "f" or y.dtype is not x.dtype:
+        return _weighted((x - y).square(), input, weight, reduction, _half(input, target), True)
+    out = _mse(x, y, reduction)
+    return out if x is input else out.to(input.dtype)
 
 
 @operator("nn.functional.smooth_l1_loss", method=False, out=False)
@@ -294,17 +309,52 @@ def _pick_grad(g, target, shape, dim):
 _pick = with_rule("Gather", dict(input=_pick_grad), ("input", "target"))(_pick)
 
 
-def _check_targets(target: Tensor, classes: int, ignore_index: int) -> None:
-    """Class numbers that are out of bounds raise here where they are known already; gathering checks them otherwise."""
+def _class_numbers(target: Tensor, classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Class numbers as int64 with 0 for those that are ignored, and which are not.
+
+    What is out of bounds raises here if it is known already, else when it is looked up.
+    """
     if target.dtype is not int64 and target.dtype.name not in ("uint8", "int32"):
         raise RuntimeError(f"expected scalar type Long but found {_long_name(target.dtype)}: class indices are int64 (or uint8), "
                            f"probabilities have the shape of the input")
-    if isinstance(target._storage.node.value, Buffer) and target.numel():
+    kept = target != ignore_index
+    at = where(kept, target.to(int64), 0)
+    if not isinstance(target._storage.node.value, Buffer):
+        return where(at < 0, classes, at), kept  # a negative number would count from the end
+    if target.numel():
         a = target._array_of(target._storage.node)
-        bad = ((a < 0) | (a >= classes)) & (a != ignore_index)
-        if bad.any():
-            raise IndexError(f"Target {int(a[bad].reshape(-1)[0])} is out of bounds: there are {classes} classes, numbered from 0 "
-                             f"(ignore_index is {ignore_index})")
+        low, high = int(a.min()), int(a.max())
+        if low < 0 or high >= classes:
+            bad = a[((a < 0) | (a >= classes)) & (a != ignore_index)]
+            if bad.size:
+                raise IndexError(f"Target {int(bad[0])} is out of bounds: there are {classes} classes, numbered from 0 "
+                                 f"(ignore_index is {ignore_index})")
+    return at, kept
+
+
+def _share(at: Tensor, kept: Tensor, weight: Tensor | None, like: Tensor) -> Tensor:
+    """What each target counts for: 1 or its class's weight, 0 where it is ignored."""
+    if weight is None:
+        return kept.to(like.dtype)
+    return where(kept, weight.index_select(0, at.reshape(-1)).reshape(at.shape), number(0, like))
+
+
+def _nll_value(input, at, kept, weight, dim, reduction):
+    loss = where(kept, -input.gather(dim, at.unsqueeze(dim)).squeeze(dim), number(0, input))
+    share = _share(at, kept, weight, input)
+    if weight is not None:
+        loss = loss * share
+    return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.sum() / share.sum()
+
+
+def _nll_grad(g, at, kept, weight, shape, dim, reduction):
+    share = _share(at, kept, weight, g)
+    if reduction == "mean":
+        g = g / share.sum()
+    return _pick_grad(-g * share, at, shape, dim)
+
+
+_nll_value = with_rule("NllLoss", dict(input=_nll_grad), ("input", "at", "kept", "weight"))(_nll_value)
 
 
 def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: int, smoothing: float = 0.0) -> Tensor:
@@ -314,36 +364,17 @@ def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: in
     if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
         raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
                            f"of shape: {list(weight.shape)}")
-    _check_targets(target, classes, ignore_index)
-    target = target.to(int64)
-    kept = target != ignore_index
-    # A negative number would count from the end: it is out of bounds instead, unless it is ignored.
-    at = where(kept, where(target < 0, classes, target), 0) if ignore_index < 0 or ignore_index >= classes else \
-        where(target < 0, classes, target)
-    zero = number(0, input)
-    loss = -_pick(input, at, dim)
-    share = None
-    if weight is not None:
-        share = where(kept, weight.index_select(0, at.reshape(-1)).reshape(at.shape), zero)
-        loss = loss * share
-    loss = where(kept, loss, zero)
-    smooth = None
-    if smoothing:
-        spread = input if weight is None else input * weight.reshape([-1 if d == dim else 1 for d in range(input.dim())])
-        smooth = where(kept, -spread.sum(dim), zero)
+    at, kept = _class_numbers(target, classes, ignore_index)
+    loss = _nll_value(input, at, kept, weight, dim, reduction)
+    if not smoothing:
+        return loss if input.dim() < 3 else show(loss, "NllLoss2D")
+    spread = input if weight is None else input * weight.reshape([-1 if d == dim else 1 for d in range(input.dim())])
+    smooth = where(kept, -spread.sum(dim), number(0, input))
     if reduction != "none":
-        total = loss.sum()
-        if smooth is not None:
-            smooth = smooth.sum()
+        smooth = smooth.sum()
         if reduction == "mean":
-            count = (share if share is not None else kept.to(input.dtype)).sum()
-            total = total / count
-            if smooth is not None:
-                smooth = smooth / count
-        loss = total
-    if smooth is not None:
-        return loss * (1 - smoothing) + smooth * (smoothing / classes)
-    return show(loss, "NllLoss" if input.dim() < 3 else "NllLoss2D")
+            smooth = smooth / _share(at, kept, weight, input).sum()
+    return loss * (1 - smoothing) + smooth * (smoothing / classes)
 
 
 def _check_class_shapes(name: str, input: Tensor, target: Tensor) -> None:
@@ -459,7 +490,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
         raise RuntimeError(f"inconsistent target size: expected {list(x.shape[:1])}, got {list(target_shape)} for an input of size "
                            f"{list(input.shape)}")
     classes = x.shape[1]
-    _check_targets(y, classes, 0)
+    y = _class_numbers(y, classes, -1 - classes)[0]
     z = (margin - _pick(x, y, 1).unsqueeze(1) + x).clamp_min(0)
     z = z * z if p == 2 else z
     if weight is not None:
