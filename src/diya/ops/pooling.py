@@ -20,7 +20,7 @@ from .compose import also, number, show, shown_as, widened
 from .creation import arange
 from .elementwise import where
 from .index import put_at, take_at
-from .movement import _strided_op, constant, fold
+from .movement import _strided_op, cat, constant, fold
 from .record import _long_name, operator
 from .reduce import amax, amin
 
@@ -473,9 +473,80 @@ def _make_unpool(rank: int) -> None:
     operator("nn.functional." + name, method=False, out=False)(max_unpool)
 
 
+# -- fractional ------------------------------------------------------------------------------------------------------------
+
+
+def _fractional_starts(sample: Tensor, size: int, n: int, kernel: int) -> Tensor:
+    """Where the ``n`` windows of a dimension start: steps that vary with the sample (…,), and the last one at the end."""
+    last = arange(1) * 0 + (size - kernel)
+    last = last.expand(*sample.shape, 1)
+    if n == 1:
+        return last
+    step = (size - kernel) / (n - 1)
+    at = sample.unsqueeze(-1)
+    inner = ((arange(n - 1) + at) * step).long() - (at * step).long()
+    return cat([inner, last], -1)
+
+
+def _fractional(name: str, rank: int, input, kernel_size, output_size, output_ratio, samples) -> tuple[Tensor, Tensor]:
+    from .random import rand
+    if input.dim() not in (rank + 1, rank + 2):
+        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got: {list(input.shape)}")
+    if (output_size is None) == (output_ratio is None):
+        raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
+    kernel = _each(name, "kernel_size", kernel_size, rank)
+    spatial = tuple(input.shape[-rank:])
+    if output_size is None:
+        ratio = (output_ratio,) * rank if isinstance(output_ratio, float) else tuple(output_ratio)
+        if not all(0 < r < 1 for r in ratio):
+            raise ValueError(f"{name} requires output_ratio to be between 0 and 1 (got {output_ratio})")
+        sizes = tuple(int(s * r) for s, r in zip(spatial, ratio, strict=True))
+    else:
+        sizes = _each(name, "output_size", output_size, rank)
+    if any(n + k - 1 > s for n, k, s in zip(sizes, kernel, spatial, strict=True)):
+        raise RuntimeError(f"{name}(): pool size {list(kernel)} too large relative to input size {list(spatial)} for an output of "
+                           f"size {list(sizes)}")
+    x = input if input.dim() == rank + 2 else input.unsqueeze(0)
+    if samples is None:
+        samples = rand(x.shape[0], x.shape[1], rank, dtype=x.dtype)
+    at = None
+    for d, (n, k, size, unit) in enumerate(zip(sizes, kernel, spatial, contiguous_strides(spatial), strict=True)):
+        sample = samples.select(2, rank - 1 - d if rank == 2 else d)  # two dimensions: x first
+        inside = (_fractional_starts(sample, size, n, k).unsqueeze(-1) + arange(k)) * unit  # (N, C, n, k)
+        shape = [1] * (2 * rank)
+        shape[d], shape[rank + d] = n, k
+        inside = inside.reshape(*inside.shape[:2], *shape)
+        at = inside if at is None else at + inside
+    rows = x.shape[0] * x.shape[1]
+    at = at.reshape(rows, math.prod(sizes), math.prod(kernel))  # type: ignore[union-attr]
+    flat = x.reshape(rows, math.prod(spatial))
+    windows = flat.detach().gather(1, at.reshape(rows, -1)).reshape(at.shape)
+    first = amin(where(_is_maximum(windows, amax(windows, 2, True)), at, 1 << 62), 2)
+    shape = (*input.shape[:-rank], *sizes)
+    return show(flat.gather(1, first).reshape(shape), f"FractionalMaxPool{rank}D", input), first.reshape(shape)
+
+
+def _make_fractional(rank: int) -> None:
+    name = f"fractional_max_pool{rank}d"
+
+    def pool(input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
+        out, at = _fractional(name, rank, input, kernel_size, output_size, output_ratio, _random_samples)
+        return (out, at) if return_indices else out
+
+    def with_indices(input, kernel_size, output_size=None, output_ratio=None, return_indices=True, _random_samples=None):
+        return _fractional(name, rank, input, kernel_size, output_size, output_ratio, _random_samples)
+
+    for path, f in ((name, pool), (name + "_with_indices", with_indices)):
+        f.__name__ = f.__qualname__ = path
+        f.__doc__ = "The maximum of windows whose steps are drawn at random (https://arxiv.org/abs/1412.6071)."
+        operator("nn.functional." + path, method=False, out=False)(f)
+
+
 for _rank in (1, 2, 3):
     _make_max_pool(_rank)
     _make_avg_pool(_rank)
     _make_adaptive(_rank)
     _make_lp_pool(_rank)
     _make_unpool(_rank)
+    if _rank > 1:
+        _make_fractional(_rank)
