@@ -168,11 +168,12 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     streams = {"z": [*sa, *sb, *written], "m": [*sa, *written], "n": [*sb, *written], "k": [*sa, *sb], "t": sb[1:]}
     axes = {g: merge(vs, c.sizes, streams[g], kept) for g, vs in (("z", z), ("m", m), ("n", n), ("k", k), ("t", []))}
     reading_b = _reading(b.dtype, len(sb) - 1, axes["n"], 0, axes["k"], len(sa), tile.lanes)
-    tap = _taps(k, c.sizes, sb[1:], kept) if reading_b.along == "lanes" else None
+    g, vs = ("k", k) if reading_b.along == "lanes" else ("n", n)
+    tap = _taps(vs, c.sizes, sb[1:], kept)
     if tap is not None:
-        streams["k"].append(tap)
-        axes["k"] = merge(k, c.sizes, streams["k"], kept)
-        axes["t"] = merge([v for v in k if tap.steps[v]], c.sizes, streams["t"], kept)
+        streams[g].append(tap)
+        axes[g] = merge(vs, c.sizes, streams[g], kept)
+        axes["t"] = merge([v for v in vs if tap.steps[v]], c.sizes, streams["t"], kept)
     valid = _pad(axes["n"], prod(size for size, _ in axes["m"]), tile.lanes) if reading_b.steps == "runs" and (
         reading_b.along == "lanes" and vector_bytes == 64) else 0
     reading_a = _reading(a.dtype, len(sa) - 1, axes["m"], 0, axes["k"], 0, tile.lanes)
@@ -224,9 +225,9 @@ def _pad(axes: list[tuple[int, list[int]]], rows: int, lanes: int) -> int:
     return size
 
 
-def _taps(k: list[int], sizes, checks: list[Stream], kept) -> Stream | None:
-    """The number of the tap as a stream over the depth, if b has bounded coordinates and few taps."""
-    moving = [v for v in k if (sizes[v] > 1 or v in kept) and any(check.steps[v] for check in checks)]
+def _taps(variables: list[int], sizes, checks: list[Stream], kept) -> Stream | None:
+    """The number of the tap as a stream over the depth (or columns), if b has bounded coordinates and few taps."""
+    moving = [v for v in variables if (sizes[v] > 1 or v in kept) and any(check.steps[v] for check in checks)]
     if not moving or not prod(sizes[v] for v in moving) <= 128:
         return None
     steps, weight = [0] * len(sizes), 1
@@ -274,7 +275,7 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
             ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
             *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if form.tabulated(g) else 0)
               for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block), ("t", sizes["t"]))),
-            ("masks", sizes["t"] * tile.vectors * 4)):
+            ("masks", sizes["t"] * max(tile.vectors, ceil(k_block / tile.lanes)) * 4)):
         numbers[f"scratch.{name}"] = at
         at += (nbytes + 63) // 64 * 64
     return numbers, z * m_tasks * n_tasks, at

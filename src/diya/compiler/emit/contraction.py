@@ -73,7 +73,8 @@ class Access(NamedTuple):
 
 class Form(NamedTuple):
     """All that the code of a kernel depends on. ``ranks`` are the number of index variables of z, m, n, k and t, the
-    taps: those of k that move b's bounded coordinates, where packing b keeps a table of masks for them; ``c`` are the
+    taps: those of k (of n, if b's vectors run along the depth) that move b's bounded coordinates, where packing b
+    keeps a table of masks for them; ``c`` are the
     output and the arrays that the epilogue reads; ``spill``: partial sums of the depth's blocks wait in scratch
     memory (else in the output); ``dots``: few rows and both operands contiguous along the depth, so that nothing is
     packed and vectors run along the depth; ``padded``: the innermost variable of n counts on to a whole number of
@@ -123,8 +124,8 @@ class Form(NamedTuple):
         a = ["a", *(f"a{d}" for d in range(self.a.checks))] if group != "n" else []
         b = ["b", *(f"b{d}" for d in range(self.b.checks))] if group != "m" else []
         c = [f"c{t}" for t in range(len(self.c))] if group != "k" else []
-        extra = ["t"] if group == "k" and self.ranks[4] else ["v"] if group == "n" and self.padded else []
-        return a + b + c + extra
+        tapped = self.ranks[4] and group == ("k" if self.b.along == "lanes" else "n")
+        return a + b + c + ["t"] * bool(tapped) + ["v"] * (group == "n" and self.padded)
 
     def tabulated(self, group: str) -> bool:
         """Whether a group's streams are tables, not products."""
@@ -443,6 +444,8 @@ class Kernel:
 
         A store may run past its row: what it spoils is written afterwards, or lies in the gap between panels."""
         f, reading = self.f, getattr(self.form, x)
+        if x == "b" and reading.along == "depth" and self.form.ranks[4]:
+            self._note_masks_along(first, depth, kc)
         if reading.along == "lanes" and reading.steps == "unit" and not reading.checks:
             with f.loop(0, kc, 32) as rows:  # few rows of memory, hence pages, at a time
                 self._pack_panels(x, base, first, lanes, begin, count, depth, rows.i, f.min(f.add(rows.i, 32), kc), out,
@@ -540,17 +543,37 @@ class Kernel:
                 else:
                     collect = nullcontext()
                 with collect:
-                    with f.loop(0, used) as inner:
-                        value = self._lane(x, base, first, lanes, f.add(f.add(lane, v), inner.i), part)
-                        f.store(self.vec, value, f.at(self.vec, self.square, inner.i), 64)
+                    for case, in self.each_case([part]):
+                        with f.loop(0, used) as inner:
+                            value = self._lane(x, base, first, lanes, f.add(f.add(lane, v), inner.i), case, turn.i)
+                            f.store(self.vec, value, f.at(self.vec, self.square, inner.i), 64)
                     with f.loop(used, n) as inner:
                         f.store(self.vec, "zeroinitializer", f.at(self.vec, self.square, inner.i), 64)
                     f.do(call, self.symbol, self.square, n, to, width)
 
-    def _lane(self, x, base, first, lanes, lane, part: _Along) -> str:
+    def _lane(self, x, base, first, lanes, lane, part: _Along, k) -> str:
         """One row or column along the depth."""
-        mask = self.inside(x, part, self._shares(x, first, lanes, lane))
+        f = self.f
+        if x == "b" and self.form.ranks[4]:
+            word = f"i{self.lanes}"
+            mask = f(f"bitcast {word} {f.load(word, self._mask_along(k, lanes.scalar('t', lane)))} to {self.bools}")
+        else:
+            mask = self.inside(x, part, self._shares(x, first, lanes, lane))
         return self.fetch(x, base, part, lanes.scalar(x, lane), mask)
+
+    def _note_masks_along(self, first: list, depth: _Map, kc) -> None:
+        """Tabulates the masks of b's vectors along the depth: by vector and tap."""
+        f, word = self.f, f"i{self.lanes}"
+        with f.loop(0, kc, self.lanes) as k:
+            part = _Along(self.below(f.sub(kc, k.i)), [depth.vector(f"b{d}", k.i) for d in range(len(first))], "", None)
+            with f.loop(0, self.arg["taps"]) as tap:
+                mask = self.inside("b", part, self._shares("b", first, self.taps, tap.i))
+                f.store(word, f(f"bitcast {self.bools} {mask} to {word}"), self._mask_along(k.i, tap.i))
+
+    def _mask_along(self, k, tap) -> str:
+        f = self.f
+        at = f.at("i8", "%scratch", self.arg["scratch.masks"])
+        return f.at("i32", at, f.add(f.mul(f(f"lshr exact i64 {k}, {self.lanes.bit_length() - 1}"), self.arg["taps"]), tap))
 
     # -- the register tile --------------------------------------------------------------------------------------------
     def _tile_function(self, rows: int, vectors: int) -> Function:
