@@ -255,12 +255,25 @@ def _antialiased(mode: str, size: int, n: int, align_corners: bool, scale: float
     return weights
 
 
-def _resample(x: Tensor, d: int, mode: str, n: int, align_corners: bool, scale: float | None, antialias: bool) -> Tensor:
+def _fixed_point(weights: np.ndarray) -> np.ndarray:
+    """Weights as PyTorch has them for images of bytes: multiples of the power of two that fits 15 bits."""
+    bits = 0
+    while bits < 22 and int(0.5 + weights.max() * (1 << bits + 1)) < 1 << 15:
+        bits += 1
+    return np.trunc(weights * (1 << bits) + np.copysign(0.5, weights)) / (1 << bits)
+
+
+def _resample(x: Tensor, d: int, mode: str, n: int, align_corners: bool, scale: float | None, antialias: bool,
+              of_bytes: bool) -> Tensor:
+    """Dimension ``d`` of ``x`` brought to size ``n``."""
     size = x.shape[d]
     if antialias:
-        weights = _from_array(_antialiased(mode, size, n, align_corners, scale).astype(x.dtype.numpy))
+        weights = _antialiased(mode, size, n, align_corners, scale)
+        weights = _from_array((_fixed_point(weights) if of_bytes else weights).astype(x.dtype.numpy))
         return matmul(x.transpose(d, -1), weights).transpose(d, -1)
     at, weights = _taps(mode, size, n, align_corners, scale)
+    if of_bytes:
+        weights = _fixed_point(weights)
     if n == size and (at[0] == np.arange(n)).all() and (weights[0] == 1).all():
         return x
     if len(at) == 1:
@@ -331,13 +344,12 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
     if input.dtype.kind not in "f" and not (mode.startswith("nearest") and input.dtype.name == "uint8") and \
             input.dtype.name != "uint8":
         raise RuntimeError(f"\"upsample_{mode}\" not implemented for '{_long_name(input.dtype)}'")
-    x = widened(input) if smooth else input
-    if input.dtype.kind == "u" and smooth:
-        x = input.float()
-    for d, (n, scale) in enumerate(zip(sizes, scales, strict=True), 2):
-        x = _resample(x, d, mode, n, bool(align_corners), scale, antialias)
-    if input.dtype.kind == "u" and smooth:
-        x = x.round().clamp(0, 255)
+    of_bytes = input.dtype.kind == "u" and smooth
+    x = input.float() if of_bytes else widened(input) if smooth else input
+    for d in range(rank + 1, 1, -1):
+        x = _resample(x, d, mode, sizes[d - 2], bool(align_corners), scales[d - 2], antialias, of_bytes)
+        if of_bytes:  # images of bytes are rounded after each dimension
+            x = (x + 0.5).floor().clamp(0, 255)
     name = "".join(part.capitalize() for part in mode.split("-"))
     return show((x if x is not input else x.clone()).contiguous().to(input.dtype), f"Upsample{name}{rank}D", input)
 
