@@ -11,6 +11,7 @@ from . import reduce as reduce  # isort: skip
 from . import scan as scan  # isort: skip
 from . import contraction as contraction  # isort: skip
 from . import matmul as matmul  # isort: skip
+from . import einsum as einsum  # isort: skip
 from . import index as index  # isort: skip
 from . import random as random  # isort: skip
 from . import shape as shape  # isort: skip
@@ -30,6 +31,7 @@ from . import attention as attention  # isort: skip
 from . import vision as vision  # isort: skip
 from . import decomposition as decomposition  # isort: skip
 from . import linalg as linalg  # isort: skip
+from . import special as special  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 

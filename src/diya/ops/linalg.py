@@ -305,8 +305,8 @@ def tensorsolve(A, B, dims=None):
         A = A.movedim(list(dims), list(range(A.dim() - len(dims), A.dim())))
     shape = A.shape[B.dim():]
     if math.prod(shape) != B.numel():
-        raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), "
-                           f"but got {math.prod(shape)} != {B.numel()}")
+        raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
+                           f"prod(self.shape[:other.ndim]), but got {math.prod(shape)} != {B.numel()}")
     return solve(A.reshape(B.numel(), -1), B.reshape(-1)).reshape(shape)
 
 
@@ -328,8 +328,9 @@ def _empty_safe(f, empty):
     return lambda attrs, x: f(x) if x.shape[-1] else empty(x)
 
 
-DET = host("linalg.det", lambda attrs, x: type_of(x.shape[:-2], x.dtype), _empty_safe(np.linalg.det, lambda x: np.ones(x.shape[:-2], x.dtype)))
-SLOGDET = host("linalg.slogdet", lambda attrs, x: (type_of(x.shape[:-2], x.dtype), type_of(x.shape[:-2], x.dtype.to_real())),
+DET = host("linalg.det", lambda attrs, x: type_of(x.shape[:-2], x.dtype),
+           _empty_safe(np.linalg.det, lambda x: np.ones(x.shape[:-2], x.dtype)))
+SLOGDET = host("linalg.slogdet", lambda attrs, x: (DET.infer(None, x), type_of(x.shape[:-2], x.dtype.to_real())),
                _empty_safe(np.linalg.slogdet, lambda x: (np.ones(x.shape[:-2], x.dtype), np.zeros(x.shape[:-2], x.real.dtype))))
 
 
@@ -470,7 +471,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
     x = x.squeeze(-1) if vector else x
     empty = A.new_empty(0, dtype=int64)
     return LeastSquares(x, residuals, rank if driver != "gels" else empty,
-                        values if driver in ("gelsd", "gelss") else A.new_empty(0, dtype=A.dtype.to_real()))
+                        values.detach() if driver in ("gelsd", "gelss") else A.new_empty(0, dtype=A.dtype.to_real()))
 
 
 def _squares(x: Tensor) -> Tensor:

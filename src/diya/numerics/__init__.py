@@ -1,0 +1,1 @@
+"""Algorithms over numpy arrays that numpy lacks."""
