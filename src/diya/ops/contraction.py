@@ -60,13 +60,13 @@ def _interpret(spec: Contraction, a, b):
         return _interpret(spec, a.astype(np.int64), b.astype(np.int64)) != 0
     x, xv = _windows(np.asarray(a, order="C"), spec.a, sizes)
     y, yv = _windows(np.asarray(b, order="C"), spec.b, sizes)
+    scale = math.prod(sizes[v] for v in range(n_out, len(sizes)) if v not in xv and v not in yv)
     for v in [v for v in xv if v >= n_out and v not in yv]:  # summed over one operand alone
         x = x.sum(axis=xv.index(v))
         xv.remove(v)
     for v in [v for v in yv if v >= n_out and v not in xv]:
         y = y.sum(axis=yv.index(v))
         yv.remove(v)
-    scale = math.prod(sizes[v] for v in range(n_out, len(sizes)) if v not in xv and v not in yv)
     batch = [v for v in range(n_out) if v in xv and v in yv]
     k = [v for v in range(n_out, len(sizes)) if v in xv and v in yv]
     m = [v for v in xv if v not in yv]
