@@ -1,0 +1,75 @@
+"""``torch.jit``: accepted where it changes nothing. diya compiles every program by itself, so scripting returns what it is
+given; what needs a TorchScript archive is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def script(obj: T, optimize=None, _frames_up: int = 0, _rcb=None, example_inputs=None) -> T:
+    """``obj`` itself."""
+    return obj
+
+
+def ignore(drop: Any = False, **kwargs) -> Any:
+    return drop if callable(drop) else lambda function: function
+
+
+def unused(function: T) -> T:
+    return function
+
+
+def export(function: T) -> T:
+    return function
+
+
+def interface(obj: T) -> T:
+    return obj
+
+
+def script_if_tracing(function: T) -> T:
+    return function
+
+
+def is_scripting() -> bool:
+    return False
+
+
+def is_tracing() -> bool:
+    return False
+
+
+def annotate(the_type: Any, the_value: T) -> T:
+    return the_value
+
+
+def _overload_method(function: T) -> T:
+    return function
+
+
+_overload = _overload_method
+
+
+class ScriptModule:
+    """No object is one: nothing here is scripted."""
+
+
+ScriptFunction = type("ScriptFunction", (), {"__doc__": "No object is one."})
+Final: Any = Any
+Attribute = type("Attribute", (), {"__doc__": "A typed attribute of a script module.",
+                                   "__init__": lambda self, value, type=None: setattr(self, "value", value)})
+
+
+def _refuse(name: str) -> Callable:
+    def call(*args, **kwargs):
+        raise NotImplementedError(f"torch.jit.{name} is not supported: diya has no TorchScript. Save state_dict() instead, and "
+                                  f"call the model itself: it is compiled as it runs")
+    call.__name__ = name
+    return call
+
+
+trace, trace_module, save, load, freeze, fork, wait = (_refuse(n) for n in (
+    "trace", "trace_module", "save", "load", "freeze", "fork", "wait"))

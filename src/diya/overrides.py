@@ -1,0 +1,49 @@
+"""The override protocol's helpers (``torch.overrides``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .ops import record
+from .tensor import Tensor
+
+
+def has_torch_function(relevant_args) -> bool:
+    """Whether the class of any argument overrides ``__torch_function__``."""
+    plain = Tensor.__dict__["__torch_function__"].__func__
+    return any(getattr(getattr(type(x), "__torch_function__", plain), "__func__", plain) is not plain for x in relevant_args)
+
+
+def has_torch_function_unary(arg) -> bool:
+    return has_torch_function((arg,))
+
+
+def has_torch_function_variadic(*args) -> bool:
+    return has_torch_function(args)
+
+
+def handle_torch_function(public_api: Callable, relevant_args, *args, **kwargs) -> Any:
+    """Calls the overriding implementation. Raises TypeError if all return NotImplemented."""
+    handled, result = record._overridden(public_api, tuple(relevant_args), {})
+    return result if handled else public_api(*args, **kwargs)
+
+
+def is_tensor_like(inp: Any) -> bool:
+    return isinstance(inp, Tensor) or hasattr(type(inp), "__torch_function__")
+
+
+def is_tensor_method_or_property(func: Callable) -> bool:
+    return getattr(func, "__name__", None) in Tensor.__dict__
+
+
+def wrap_torch_function(dispatcher: Callable) -> Callable:
+    """A decorator that makes a function overridable; ``dispatcher`` returns its tensor arguments."""
+    def decorate(function: Callable) -> Callable:
+        def call(*args, **kwargs):
+            relevant = dispatcher(*args, **kwargs)
+            if has_torch_function(relevant):
+                return handle_torch_function(call, relevant, *args, **kwargs)
+            return function(*args, **kwargs)
+        return call
+    return decorate
