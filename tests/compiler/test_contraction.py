@@ -169,6 +169,24 @@ def test_spread_operands(stride, dilation, kernel):
     np.testing.assert_array_equal(out, reference(back, dense, f) + bias)
 
 
+@pytest.mark.parametrize("co,w", [(3, 28), (16, 20), (1, 9), (40, 30)])
+def test_narrow_convolutions(co, w):
+    """Few output channels: windows read where they lie, weights' gradients as dot products of runs."""
+    n, ci, h, kernel, padding = 3, 2, 9, 5, 2
+    x, f, g = integers(n, ci, h, w), integers(co, ci, kernel, kernel, seed=1), integers(n, co, h, w, seed=2)
+    rows, columns = v(2, 5, const=-padding), v(3, 6, const=-padding)
+    forward = Contraction((n, co, h, w, ci, kernel, kernel), 4, (v(0), v(4), rows, columns), (v(1), v(4), v(5), v(6)))
+    np.testing.assert_array_equal(run(forward, x, f), reference(forward, x, f))
+    weight = Contraction((co, ci, kernel, kernel, n, h, w), 4, (v(4), v(0), v(5), v(6)), (v(4), v(1), rows, columns))
+    np.testing.assert_array_equal(run(weight, g, x), reference(weight, g, x))
+    depthwise = Contraction((ci, kernel, kernel, n, h, w), 3, (v(3), v(0), v(4), v(5)),
+                            (v(3), v(0), v(1, 4, const=-padding), v(2, 5, const=-padding)))
+    y = integers(n, ci, h, w, seed=5)
+    np.testing.assert_array_equal(run(depthwise, y, x), reference(depthwise, y, x))
+    x[0, 0, 0, 0] = np.nan  # it must not leak into windows that leave it out
+    np.testing.assert_array_equal(run(weight, g, x), reference(weight, g, x))
+
+
 def test_depthwise_and_batched():
     x, f = integers(2, 9, 8, 20), integers(9, 3, 3, seed=1)
     depthwise = Contraction((2, 9, 8, 20, 3, 3), 4, (v(0), v(1), v(2, 4, const=-1), v(3, 5, const=-1)),

@@ -168,6 +168,11 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     streams = {"z": [*sa, *sb, *written], "m": [*sa, *written], "n": [*sb, *written], "k": [*sa, *sb], "t": sb[1:]}
     axes = {g: merge(vs, c.sizes, streams[g], kept) for g, vs in (("z", z), ("m", m), ("n", n), ("k", k), ("t", []))}
     reading_b = _reading(b.dtype, len(sb) - 1, axes["n"], 0, axes["k"], len(sa), tile.lanes)
+    sizes = {g: prod(size for size, _ in axes[g]) for g in "zmn"}
+    unbounded = len(sb) > 1 and _taps(n, c.sizes, sb[1:], kept) is None
+    ragged = _ragged(sizes["m"], axes["k"], len(sa), unbounded, tile.lanes)
+    if ragged:
+        reading_b = reading_b._replace(along="depth")
     g, vs = ("k", k) if reading_b.along == "lanes" else ("n", n)
     tap = _taps(vs, c.sizes, sb[1:], kept)
     if tap is not None:
@@ -185,16 +190,25 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnkt"}
     if empty:
         sizes["k"] = 0
-    dots = (sizes["m"] <= SKINNY and len(sa) == len(sb) == 1 and len(axes["k"]) == 1
-            and axes["k"][0][1] == [1, 1])
-    if dots:
+    dots = 0
+    if ragged or (sizes["m"] <= SKINNY and len(sa) == len(sb) == 1 and len(axes["k"]) == 1
+                  and axes["k"][0][1] == [1, 1]):
+        dots = 1 if ragged and sizes["m"] == 1 else 4 if tile.lanes >= 8 else 2
         tile = Tile(tile.lanes, 2, (SKINNY,))
     elif vector_bytes == 64 and sizes["m"] <= SKINNY:
-        tile = Tile(tile.lanes, 6, (4,)) if sizes["m"] <= 4 else Tile(tile.lanes, 3, (8,))
+        tile = Tile(tile.lanes, 3, (8,)) if sizes["m"] > 4 else Tile(tile.lanes, 6, (4,) if sizes["m"] > 1 else (1,))
+    if ragged:  # the depth counts vectors
+        inner, steps = axes["k"][-1]
+        axes["k"] = [(size, [*x, 0]) for size, x in axes["k"][:-1]] + [
+            (ceil(inner / tile.lanes), [x * tile.lanes for x in (*steps, 1)])]
+        sizes["k"] = prod(size for size, _ in axes["k"])
     form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnkt"), reading_a, reading_b, tuple(access), spill,
-                epilogue, dots, valid > 0)
+                epilogue, dots, ragged, valid > 0)
     numbers, tasks, scratch = _blocks(form, sizes)
-    numbers["n.valid"] = valid
+    numbers.update({"n.valid": valid, "k.valid": 0})
+    if ragged:
+        numbers["k.valid"] = inner
+        numbers.update({f"b{d}.lane": steps[len(sa) + 1 + d] for d in range(len(sb) - 1)})
     for x, checked in (("a", sa[1:]), ("b", sb[1:])):
         numbers.update({f"{x}.{d}.size": s.size for d, s in enumerate(checked)})
     for g in "zmnkt":
@@ -212,6 +226,16 @@ def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand, tile) ->
     """Whether a's variables should be the columns: those that the output's innermost dimension belongs to."""
     inner = min((v for v in m + n if c.sizes[v] > 1), key=lambda v: abs(out.strides[v]), default=None)
     return inner is not None and inner in m
+
+
+def _ragged(rows: int, depth: list[tuple[int, list[int]]], b: int, unbounded: bool, lanes: int) -> bool:
+    """Whether a product of few rows is a sum of dot products of runs: a weight's gradient of a narrow convolution.
+    ``b``: b's address among the depth's streams; ``unbounded``: b's bounds have no masks."""
+    if rows > SKINNY or not depth or b != 1 or unbounded:
+        return False
+    size, steps = depth[-1]
+    whole = ceil(size / lanes) * lanes
+    return steps[0] == steps[b] == 1 and size >= 8 and (len(depth) > 1 or len(steps) > 2) and whole <= 2 * size
 
 
 def _pad(axes: list[tuple[int, list[int]]], rows: int, lanes: int) -> int:
@@ -260,6 +284,8 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     m, n, k, z = sizes["m"], sizes["n"], sizes["k"], sizes["z"]
     most = 65536 // (tile.width * item)
     k_blocks = max(1, ceil(k / most)) if k > most * 1.2 and not form.dots else 1
+    if form.ragged:
+        k_blocks = max(1, ceil(k / 128))
     k_block = max(1, ceil(k / k_blocks))
     n_block = _even(n, max(128, min(1024, ceil(n / 16))) if m <= 4 * SKINNY else 1024, tile.width)
     m_chunk = _even(m, 24 * tile.height, tile.height)
@@ -275,7 +301,7 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
             ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
             *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if form.tabulated(g) else 0)
               for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block), ("t", sizes["t"]))),
-            ("masks", sizes["t"] * max(tile.vectors, ceil(k_block / tile.lanes)) * 4)):
+            ("masks", sizes["t"] * max(tile.vectors, k_block if form.ragged else ceil(k_block / tile.lanes)) * 4)):
         numbers[f"scratch.{name}"] = at
         at += (nbytes + 63) // 64 * 64
     return numbers, z * m_tasks * n_tasks, at

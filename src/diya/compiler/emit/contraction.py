@@ -72,13 +72,17 @@ class Access(NamedTuple):
 
 
 class Form(NamedTuple):
-    """All that the code of a kernel depends on. ``ranks`` are the number of index variables of z, m, n, k and t, the
-    taps: those of k (of n, if b's vectors run along the depth) that move b's bounded coordinates, where packing b
-    keeps a table of masks for them; ``c`` are the
-    output and the arrays that the epilogue reads; ``spill``: partial sums of the depth's blocks wait in scratch
-    memory (else in the output); ``dots``: few rows and both operands contiguous along the depth, so that nothing is
-    packed and vectors run along the depth; ``padded``: the innermost variable of n counts on to a whole number of
-    vectors (the stream ``v`` is its value), so that no vector wraps."""
+    """All that the code of a kernel depends on.
+
+    ``ranks``: the number of index variables of z, m, n, k and t, the taps: those of k (of n, if b's vectors run along
+    the depth) that move b's bounded coordinates; their masks are kept in a table.
+    ``c``: the output and the arrays that the epilogue reads.
+    ``spill``: partial sums of the depth's blocks wait in scratch memory (else in the output).
+    ``dots``: few rows and both operands contiguous along the depth, so that nothing is packed and vectors run along
+    the depth, for so many rows at once (0: no).
+    ``ragged``: then the depth counts vectors, each within a run of its innermost variable (the stream ``v``).
+    ``padded``: the innermost variable of n (the stream ``v``) counts on to whole vectors, so that no vector wraps.
+    """
 
     tile: Tile
     accumulator: dtype
@@ -88,7 +92,8 @@ class Form(NamedTuple):
     c: tuple[Access, ...]
     spill: bool
     epilogue: Any = None
-    dots: bool = False
+    dots: int = 0
+    ragged: bool = False
     padded: bool = False
 
     @property
@@ -98,9 +103,9 @@ class Form(NamedTuple):
             return f"{r.dtype.name}/{r.checks} {r.steps} along {r.along}"
         t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnkt", self.ranks, strict=True))
         c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
-        flags = "".join(f" {x}" for x, on in (("spill", self.spill), ("dots", self.dots), ("padded", self.padded)) if on)
+        flags = {"spill": self.spill, f"dots{self.dots}": self.dots, "ragged": self.ragged, "padded": self.padded}
         return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; tile "
-                f"{t.rows}x{t.vectors}x{t.lanes}{flags}{f'; {self.epilogue.key}' if self.epilogue else ''}")
+                f"{t.rows}x{t.vectors}x{t.lanes} {' '.join(x for x in flags if flags[x])}{f'; {self.epilogue.key}' if self.epilogue else ''}")
 
     @property
     def in_place(self) -> bool:
@@ -125,7 +130,8 @@ class Form(NamedTuple):
         b = ["b", *(f"b{d}" for d in range(self.b.checks))] if group != "m" else []
         c = [f"c{t}" for t in range(len(self.c))] if group != "k" else []
         tapped = self.ranks[4] and group == ("k" if self.b.along == "lanes" else "n")
-        return a + b + c + ["t"] * bool(tapped) + ["v"] * (group == "n" and self.padded)
+        ends = group == "n" and self.padded or group == "k" and self.ragged
+        return a + b + c + ["t"] * bool(tapped) + ["v"] * ends
 
     def tabulated(self, group: str) -> bool:
         """Whether a group's streams are tables, not products."""
@@ -134,7 +140,8 @@ class Form(NamedTuple):
     def arguments(self) -> list[str]:
         """The names of the kernel's ``args``, in order."""
         names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "k.pitch", "m.tasks", "n.tasks",
-                 "k.blocks", "b.in_place", "taps", "n.valid"]
+                 "k.blocks", "b.in_place", "taps", "n.valid", "k.valid"]
+        names += [f"b{d}.lane" for d in range(self.b.checks) if self.ragged]
         names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k", "t", "masks")]
         names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
         names += [f"{s}.first" for s in self.streams("z")]
@@ -555,25 +562,36 @@ class Kernel:
         """One row or column along the depth."""
         f = self.f
         if x == "b" and self.form.ranks[4]:
-            word = f"i{self.lanes}"
-            mask = f(f"bitcast {word} {f.load(word, self._mask_along(k, lanes.scalar('t', lane)))} to {self.bools}")
+            number = f(f"lshr exact i64 {k}, {self.lanes.bit_length() - 1}")
+            mask = self._tap_mask(number, lanes.scalar("t", lane))
         else:
             mask = self.inside(x, part, self._shares(x, first, lanes, lane))
         return self.fetch(x, base, part, lanes.scalar(x, lane), mask)
 
     def _note_masks_along(self, first: list, depth: _Map, kc) -> None:
         """Tabulates the masks of b's vectors along the depth: by vector and tap."""
-        f, word = self.f, f"i{self.lanes}"
-        with f.loop(0, kc, self.lanes) as k:
-            part = _Along(self.below(f.sub(kc, k.i)), [depth.vector(f"b{d}", k.i) for d in range(len(first))], "", None)
+        f, word, ragged = self.f, f"i{self.lanes}", self.form.ragged
+        with f.loop(0, kc, 1 if ragged else self.lanes) as k:
+            if ragged:
+                ramps = [f(f"mul {self.ints} {self.iota}, {self.splat32(self.arg[f'b{d}.lane'])}")
+                         for d in range(len(first))]
+                coordinates = [f(f"add {self.ints} {ramp}, {self.splat32(depth.scalar(f'b{d}', k.i))}")
+                               for d, ramp in enumerate(ramps)]
+                mask = self.below(f.sub(self.arg["k.valid"], depth.scalar("v", k.i)))
+            else:
+                coordinates = [depth.vector(f"b{d}", k.i) for d in range(len(first))]
+                mask = self.below(f.sub(kc, k.i))
+            number = k.i if ragged else f(f"lshr exact i64 {k.i}, {self.lanes.bit_length() - 1}")
             with f.loop(0, self.arg["taps"]) as tap:
-                mask = self.inside("b", part, self._shares("b", first, self.taps, tap.i))
-                f.store(word, f(f"bitcast {self.bools} {mask} to {word}"), self._mask_along(k.i, tap.i))
+                shares = self._shares("b", first, self.taps, tap.i)
+                inside = self.inside("b", _Along(mask, coordinates, "", None), shares)
+                f.store(word, f(f"bitcast {self.bools} {inside} to {word}"), self._mask_along(number, tap.i))
 
-    def _mask_along(self, k, tap) -> str:
+    def _mask_along(self, number, tap) -> str:
+        """Where the mask of a vector along the depth is kept for a tap (a word each)."""
         f = self.f
         at = f.at("i8", "%scratch", self.arg["scratch.masks"])
-        return f.at("i32", at, f.add(f.mul(f(f"lshr exact i64 {k}, {self.lanes.bit_length() - 1}"), self.arg["taps"]), tap))
+        return f.at("i32", at, f.add(f.mul(number, self.arg["taps"]), tap))
 
     # -- the register tile --------------------------------------------------------------------------------------------
     def _tile_function(self, rows: int, vectors: int) -> Function:
@@ -604,7 +622,7 @@ class Kernel:
         return f
 
     def _view_function(self, rows: int) -> Function:
-        """The tile with b where it lies: ``b[k]`` is at ``offsets[k]`` from each vector's place, under its tap's mask."""
+        """The tile with b where it lies: row k at ``offsets[k]`` from each vector's place, under its tap's mask."""
         tile, ty, real, item = self.form.tile, self.vec, self.real, self.form.accumulator.itemsize
         places = [f"b{v}" for v in range(tile.vectors)]
         f = self._inner(f"view{rows}x{tile.vectors}", [
@@ -719,6 +737,8 @@ class Kernel:
             begin = 0
             if form.in_place:  # all but a last panel that is not full
                 begin = f.mul(f.mul(f.div(nc, form.tile.width), form.tile.width), arg["b.in_place"])
+            if form.ragged and form.ranks[4]:
+                self._note_masks_along(first, depth, kc)
             if not form.dots and not (form.padded and form.windowed):  # padded windows never wrap
                 self.pack("b", pointers["b"], first, columns, begin, nc, depth, kc, part["b"], form.tile.width)
             with f.loop(stripe.i, stripe_end, arg["m.chunk"]) as chunk:
@@ -803,35 +823,43 @@ class Kernel:
 
     def _dots(self, pointers, rows, row, height, columns, column, width, depth, kc) -> None:
         """A tile by dot products: as many sums at once as a vector has lanes, each in a vector of its own."""
-        f, b, n = self.f, self.b, self.lanes
-        down = 4 if n >= 8 else 2
-        across = n // down
+        f, n, form = self.f, self.lanes, self.form
+        down, across = form.dots, self.lanes // form.dots
         part = f"<{across} x {self.real}>"
+        fma = f"llvm.fmuladd.v{n}f{form.accumulator.itemsize * 8}"
 
         def pointer(x: str, lanes: _Map, i) -> str:
-            elem = b.memory(getattr(self.form, x).dtype)
-            return f.at(elem, pointers[x], f.add(lanes.scalar(x, i), depth.scalar(x, 0)))
+            return f.at(self.b.memory(getattr(form, x).dtype), pointers[x], lanes.scalar(x, i))
 
-        def vector(x: str, at: str, k, mask: str | None) -> str:
-            d = getattr(self.form, x).dtype
-            value = b.load(f.at(b.memory(d), at, k), d, n, mask)
-            return b.cast(value, self.form.accumulator).text if d is not self.form.accumulator else value.text
+        def turn(k, left, right) -> list[str]:
+            ys, xs = ([self._dot_operand(*operand) for operand in x] for x in (right, left))
+            return [f.call(self.vec, fma, f"{self.vec} {xs[q // across]}", f"{self.vec} {ys[q % across]}",
+                           f"{self.vec} {k.state[q]}") for q in range(n)]
 
-        fma = f"llvm.fmuladd.v{n}f{self.form.accumulator.itemsize * 8}"
-        whole = f.mul(f.div(kc, n), n)
         with f.loop(0, width, across) as c:  # a row or column past the end repeats the last: nobody stores it
-            right = [pointer("b", columns, f.add(column, f.min(f.add(c.i, q), f.sub(width, 1)))) for q in range(across)]
+            places = [f.add(column, f.min(f.add(c.i, q), f.sub(width, 1))) for q in range(across)]
+            right = [pointer("b", columns, i) for i in places]
+            taps = [columns.scalar("t", i) if form.ragged and form.ranks[4] else None for i in places]
             with f.loop(0, height, down) as r:
                 left = [pointer("a", rows, f.add(row, f.min(f.add(r.i, q), f.sub(height, 1)))) for q in range(down)]
                 sums = ["zeroinitializer"] * n
-                for begin, end in ((0, whole), (whole, kc)):
-                    with f.loop(begin, end, n, carry=[(self.vec, x) for x in sums]) as k:
-                        mask = self.below(f.sub(kc, k.i)) if begin else None
-                        ys = [vector("b", at, k.i, mask) for at in right]
-                        xs = [vector("a", at, k.i, mask) for at in left]
-                        k.next = [f.call(self.vec, fma, f"{self.vec} {xs[q // across]}", f"{self.vec} {ys[q % across]}",
-                                         f"{self.vec} {k.state[q]}") for q in range(n)]
+                if form.ragged:
+                    with f.loop(0, kc, carry=[(self.vec, x) for x in sums]) as k:
+                        a, b = depth.scalar("a", k.i), depth.scalar("b", k.i)
+                        mask = self.below(f.sub(self.arg["k.valid"], depth.scalar("v", k.i)))
+                        k.next = turn(k, [("a", at, a, mask) for at in left],
+                                      [("b", at, b, self._tap_mask(k.i, tap) if tap is not None else mask)
+                                       for at, tap in zip(right, taps, strict=True)])
                     sums = k.state
+                else:
+                    starts = {x: depth.scalar(x, 0) for x in "ab"}
+                    whole = f.mul(f.div(kc, n), n)
+                    for begin, end in ((0, whole), (whole, kc)):
+                        with f.loop(begin, end, n, carry=[(self.vec, x) for x in sums]) as k:
+                            mask = self.below(f.sub(kc, k.i)) if begin else None
+                            a, b = (f.add(starts[x], k.i) for x in "ab")
+                            k.next = turn(k, [("a", at, a, mask) for at in left], [("b", at, b, mask) for at in right])
+                        sums = k.state
                 step = 1
                 while len(sums) > 1:  # pairs become one vector that holds the partial sums of both
                     pairs = [self._swap(f, x, y, step) for x, y in zip(sums[::2], sums[1::2], strict=True)]
@@ -840,8 +868,17 @@ class Kernel:
                 for q in range(down):
                     order = ", ".join(f"i32 {q * across + i}" for i in range(across))
                     some = f(f"shufflevector {self.vec} {sums[0]}, {self.vec} poison, <{across} x i32> <{order}>")
-                    at = f.add(f.mul(f.add(r.i, q), self.form.tile.width), c.i)
-                    f.store(part, some, f.at(self.real, self.tile, at), self.form.accumulator.itemsize)
+                    at = f.add(f.mul(f.add(r.i, q), form.tile.width), c.i)
+                    f.store(part, some, f.at(self.real, self.tile, at), form.accumulator.itemsize)
+
+    def _dot_operand(self, x: str, at: str, offset, mask: str | None) -> str:
+        d = getattr(self.form, x).dtype
+        value = self.b.load(self.f.at(self.b.memory(d), at, offset), d, self.lanes, mask)
+        return self.b.cast(value, self.form.accumulator).text if d is not self.form.accumulator else value.text
+
+    def _tap_mask(self, number, tap) -> str:
+        word = f"i{self.lanes}"
+        return self.f(f"bitcast {word} {self.f.load(word, self._mask_along(number, tap))} to {self.bools}")
 
     def _prefetch_rows(self, base, rows, row, height, along) -> None:
         """Calls the output's lines to the cache while the tile is computed."""
