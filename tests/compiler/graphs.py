@@ -138,7 +138,7 @@ def _unary(m, R, values, x, t):
 
 def _binary(m, R, values, x, t):
     names = ("bitwise_and", "bitwise_or", "bitwise_xor") if t.dtype.kind == "b" else \
-        ("add", "mul", "sub", "maximum", "minimum")
+        ("add", "mul", "sub", "maximum", "minimum", *(("floor_divide", "remainder") if t.dtype.kind in "iu" else ()))
     y = _partner(m, R, values, t)
     return m(R.choice(names), *R.choice(((x, y), (y, x))))
 

@@ -79,6 +79,30 @@ def test_binary(name):
     check(m.graph(*outputs), m.arguments, rtol=1e-2, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["floor_divide", "trunc_divide", "remainder", "fmod"])
+def test_integer_division(name):
+    for d in DTYPES[5:]:
+        m = Maker()
+        low, high = np.iinfo(d.numpy).min, np.iinfo(d.numpy).max
+        a = np.resize(np.array([low, high, 7, -7 if low else 7, 0, 1, 5], d.numpy), (3, 23))
+        b = np.resize(np.array([-1 if low else 3, 2, 3, 3, -2 if low else 2], d.numpy), (3, 23))
+        b[0, 0] = 1  # numpy and C part over low / -1
+        x = m.leaf(a)
+        program = check(m.graph(m(name, x, m.leaf(b)), m(name, x, m.scalar(3, d))), m.arguments)
+        assert program.counts["host steps"] == 0
+        m = Maker()
+        b[2, 22] = 0
+        out, = pipeline.compile_graph(m.graph(m(name, m.leaf(a), m.leaf(b)))).run(m.arguments)
+        assert isinstance(out, RuntimeError) and "ZeroDivisionError" in str(out)
+
+
+def test_stages_are_shown():
+    m = Maker()
+    program = check(m.graph(m.softmax(m.data((4, 5), dtypes.float32))), m.arguments)
+    assert list(program.stages) == ["graph", "schedule", "loops", "kernels", "memory", "llvm", "assembly"]
+    assert all(program.stages.values())
+
+
 def test_cast():
     m, outputs = Maker(), []
     for d in DTYPES:

@@ -15,6 +15,7 @@ from .access import broadcast_map, index_map, kept_strides, operand_map, positio
 from .contraction import Epilogue, Operand, dense
 from .loops import Kernel, Map, Op, Phase
 from .schedule import Schedule, Step
+from .support import DIVISIONS
 
 FAULT = -1  # the value that stands for the program's fault record
 
@@ -259,6 +260,8 @@ class _Lowering:
                              self.varies(rest))
         else:
             inputs = [self.value(j, *operand_map(self.graph, a, j, self.dims, strides, offset)) for j in n.inputs]
+            if name in DIVISIONS:
+                self.buffer(FAULT, int64)
             found = self.add(name, d, inputs, (n.op, n.attrs))
         self.memo[key] = found
         return found

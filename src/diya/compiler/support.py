@@ -21,6 +21,8 @@ _ANY = frozenset("neg abs sign floor ceil trunc round add sub mul maximum minimu
                  "bitcast isnan isinf isfinite logical_not bitwise_and bitwise_or bitwise_xor bitwise_not shift_left "
                  "shift_right signbit".split())
 _FLOAT = frozenset("div sqrt rsqrt reciprocal copysign nextafter".split()) | _MATHS
+# Of integers alone: of floats they need the C library's exact remainder. A zero divisor is a fault.
+DIVISIONS = frozenset("floor_divide trunc_divide remainder fmod".split())
 _REDUCE = frozenset("sum prod amax amin any all argmax argmin".split())
 
 
@@ -61,7 +63,7 @@ def elementwise(op, d) -> bool:
     name = op.name
     if d.kind == "b" and name in ("signbit", "shift_left", "shift_right"):
         return False
-    if name in _ANY:
+    if name in _ANY or name in DIVISIONS and d.kind in "ui":
         return True
     return name in _FLOAT and d.kind == "f" and (name not in _MATHS or _has_maths(name))
 

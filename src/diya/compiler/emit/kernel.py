@@ -19,6 +19,7 @@ from typing import Any
 
 from ...dtypes import bool_, float32, int32, int64
 from ..loops import HEAD, Op, Template, maps_of
+from ..support import DIVISIONS
 from .llvm import HALVES, MEMORY, Builder, Value, literal
 from .text import Function
 
@@ -451,6 +452,8 @@ class _Emitter:
         elif op.name == "philox":
             self.values[i] = b.philox(*inputs)
         else:
+            if op.name in DIVISIONS:
+                self.report(b.eq(inputs[1], b.const(0, inputs[1].dtype)))
             self.values[i] = b.apply(op.attr[0], op.attr[1], inputs)
 
     def along(self, m: int):
@@ -512,18 +515,23 @@ class _Emitter:
             else:
                 offsets = scaled if offsets is None else b.add(offsets, scaled)
             bad = outside if bad.constant else b.or_(bad, outside)
-        if self.mask is not None and bad.lanes > 1:
-            bad = b.and_(bad, Value(self.mask, bool_, bad.lanes))
-        any_bad = bad.text if bad.lanes == 1 else f.call("i1", f"llvm.vector.reduce.or.v{bad.lanes}i1",
-                                                         f"<{bad.lanes} x i1> {bad.text}")
-        with f.when(any_bad):
-            f.store("i64", 1, self.pointers[self.k.fault], 8)
+        self.report(bad)
         if offsets is not None and stride != 0:
             offsets = b.add(offsets, self.ids(stride))
         elif stride not in (0, 1):
             offsets = self.ids(stride)
         at = f.at(MEMORY[self.k.buffers[op.attr[0]]], self.pointer(op, level), base)
         return at, offsets
+
+    def report(self, bad: Value) -> None:
+        """Sets the fault where any lane is bad."""
+        f = self.f
+        if self.mask is not None and bad.lanes > 1:
+            bad = self.b.and_(bad, Value(self.mask, bool_, bad.lanes))
+        found = bad.text if bad.lanes == 1 else f.call("i1", f"llvm.vector.reduce.or.v{bad.lanes}i1",
+                                                       f"<{bad.lanes} x i1> {bad.text}")
+        with f.when(found):
+            f.store("i64", 1, self.pointers[self.k.fault], 8)
 
     def gather(self, i: int, op: Op, level: int, indices: list[Value]) -> Value:
         at, offsets = self.positions(i, op, level, indices)

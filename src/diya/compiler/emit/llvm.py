@@ -466,6 +466,8 @@ class Builder:
         snapped = self.where(self.eq(q, zero), self.copysign(zero, self.div(a, b)), whole)
         return self.where(self.eq(b, zero), self.div(a, b), snapped)
 
+    trunc_divide = div
+
     def isinf(self, a):
         if a.dtype.kind != "f":
             return self.const(False, bool_)
