@@ -322,6 +322,10 @@ def lower_contraction(c: Contraction, a: Operand, b: Operand, out: Operand, epil
             raise NotImplementedError(f"a contraction of {a.dtype.name} and {b.dtype.name} has no compiled kernel")
     if prod(c.sizes[:c.n_out]) == 0:
         return []
+    for x in (a, b, out, *(epilogue.inputs if epilogue else ())):
+        if sum((n - 1) * abs(stride) for n, stride in zip(x.shape, x.strides, strict=True)) >= 2**31 - 2**16:
+            raise NotImplementedError(f"a contraction of {x.dtype.name}{list(x.shape)}: its kernels count elements in 31 "
+                                      "bits")
     launches = []
     for phase, x, y, (to, *inputs) in phases(c, a, b, [out, *(epilogue.inputs if epilogue else ())]):
         if prod(phase.sizes[:c.n_out]) == 0:

@@ -104,8 +104,9 @@ class Form(NamedTuple):
         t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnkt", self.ranks, strict=True))
         c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
         flags = {"spill": self.spill, f"dots{self.dots}": self.dots, "ragged": self.ragged, "padded": self.padded}
-        return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; tile "
-                f"{t.rows}x{t.vectors}x{t.lanes} {' '.join(x for x in flags if flags[x])}{f'; {self.epilogue.key}' if self.epilogue else ''}")
+        shape = " ".join([f"tile {t.rows}x{t.vectors}x{t.lanes}", *(name for name, on in flags.items() if on)])
+        return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; {shape}"
+                f"{f'; {self.epilogue.key}' if self.epilogue else ''}")
 
     @property
     def in_place(self) -> bool:
