@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import threading
 from array import array
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 from .. import interpret
@@ -31,10 +31,9 @@ from .loops import Launch
 from .plan import ARENA, FIRST, SCALARS, Plan, plan
 from .schedule import Schedule, Step
 
-MAX_ENTRIES = 8192   # kernels kept by key
+MAX_ENTRIES = 4096   # kernels kept by key
 
 _entries: OrderedDict[tuple, load.Entry] = OrderedDict()
-_lock = threading.Lock()
 VERIFY = False       # tests turn it on: every stage's verifier runs
 
 
@@ -76,15 +75,16 @@ def load_kernels(launches: list[Launch], target: features.Target) -> dict[str, l
                 found[key] = None  # type: ignore[assignment]
             else:
                 found[key] = entry
+                with suppress(KeyError):  # another thread has let it go
+                    _entries.move_to_end((target, key))
     if new:
         before = load.counters.compiled
         entries = load.load([(symbol, text) for _, symbol, text in new], target)
         counters.kernels_compiled += load.counters.compiled - before
-        with _lock:
-            for (key, _, _), entry in zip(new, entries, strict=True):
-                found[key] = _entries[target, key] = entry
-            while len(_entries) > MAX_ENTRIES:
-                _entries.popitem(last=False)
+        for (key, _, _), entry in zip(new, entries, strict=True):
+            found[key] = _entries[target, key] = entry
+        while len(_entries) > MAX_ENTRIES:
+            _entries.popitem(last=False)
     return found
 
 
@@ -104,12 +104,14 @@ def compile_graph(graph: Graph, target: features.Target | None = None) -> Progra
 
 
 class Program:
-    """Compiled steps and where their buffers are. `run` may be called from several threads at once."""
+    """Compiled steps and where their buffers are. `run` may be called from several threads at once.
+
+    It keeps no earlier stage, as there may be many programs: `schedule` and `launches` are made again when asked for.
+    """
 
     def __init__(self, schedule: Schedule, launches: list[Launch], planned: Plan, entries: dict, target):
-        self.schedule, self.plan, self.target = schedule, planned, target
+        self.plan, self.target, self.alias = planned, target, schedule.alias
         self.graph = graph = schedule.graph
-        self.launches = launches
         code: Any = graph.code
         self.segments: list[Any] = []   # a Replay, or the Step of a host step
         pending: list[replay.Step] = []
@@ -197,7 +199,7 @@ class Program:
         code: Any = self.graph.code
         n = code[i]
         types = [code[j].type for j in n.inputs]
-        inputs: list[Any] = [self._value(self.schedule.alias[j], arguments, arena, made) for j in n.inputs]
+        inputs: list[Any] = [self._value(self.alias[j], arguments, arena, made) for j in n.inputs]
         if n.op.kind == "pick":
             result = inputs[0][n.attrs]
         else:
@@ -219,6 +221,14 @@ class Program:
         if place.slot in made:
             return made[place.slot]
         return arguments[place.slot - FIRST]
+
+    @property
+    def schedule(self) -> Schedule:
+        return scheduling.schedule(self.graph)
+
+    @property
+    def launches(self) -> list[Launch]:
+        return launches_of(self.schedule, self.target)
 
     @property
     def stages(self) -> dict[str, str]:
