@@ -5,6 +5,7 @@ from __future__ import annotations
 import diya
 
 from ..tensor import Tensor
+from ._formulas import adadelta_change, add_scaled, decayed_square, negative
 from .optimizer import RuleOptimizer, check_lr, number, scalar_tensor
 
 __all__ = ["Adadelta"]
@@ -43,14 +44,13 @@ class Adadelta(RuleOptimizer):
                 (decay, rho, 1 - rho, group["eps"], -number(group["lr"])), ())
 
     @staticmethod
-    def rule(o, flags, k, grad, p, v, d):
+    def rule(flags, k, grad, p, v, d):
         decays, maximize = flags
         decay, rho, one_minus_rho, eps, minus_lr = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if decays:
-            grad = o.add(grad, o.mul(decay, p))
-        v = o.add(o.mul(v, rho), o.mul(o.mul(one_minus_rho, grad), grad))
-        delta = o.mul(o.div(o.sqrt(o.add(d, eps)), o.sqrt(o.add(v, eps))), grad)
-        d = o.add(o.mul(d, rho), o.mul(o.mul(one_minus_rho, delta), delta))
-        return o.add(p, o.mul(minus_lr, delta)), v, d
+            grad = add_scaled(grad, decay, p)
+        v = decayed_square(v, rho, one_minus_rho, grad)
+        delta = adadelta_change(grad, d, v, eps)
+        return add_scaled(p, minus_lr, delta), v, decayed_square(d, rho, one_minus_rho, delta)

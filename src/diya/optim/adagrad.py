@@ -5,6 +5,7 @@ from __future__ import annotations
 import diya
 
 from ..tensor import Tensor
+from ._formulas import add_over_root, add_scaled, add_square, negative
 from .optimizer import RuleOptimizer, check_lr, number, scalar_tensor
 
 __all__ = ["Adagrad"]
@@ -60,12 +61,12 @@ class Adagrad(RuleOptimizer):
         return (decay != 0, group["maximize"]), (decay, group["eps"], -rate), ()
 
     @staticmethod
-    def rule(o, flags, k, grad, p, total):
+    def rule(flags, k, grad, p, total):
         decays, maximize = flags
         decay, eps, minus_rate = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if decays:
-            grad = o.add(grad, o.mul(decay, p))
-        total = o.add(total, o.mul(grad, grad))
-        return o.add(p, o.div(o.mul(minus_rate, grad), o.add(o.sqrt(total), eps))), total
+            grad = add_scaled(grad, decay, p)
+        total = add_square(total, grad)
+        return add_over_root(p, minus_rate, grad, total, eps), total

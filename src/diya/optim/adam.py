@@ -5,6 +5,7 @@ from __future__ import annotations
 import diya
 
 from ..tensor import Tensor
+from ._formulas import adam_step, adamw_step, add_scaled, decayed_square, larger, negative
 from .optimizer import RuleOptimizer, check_lr, lerp, lerp_plan, number, scalar_tensor
 
 __all__ = ["Adam"]
@@ -65,20 +66,20 @@ class Adam(RuleOptimizer):
                        -lr / (1 - beta1 ** step)), ()
 
     @staticmethod
-    def rule(o, flags, k, grad, p, m, v, v_max=None):
+    def rule(flags, k, grad, p, m, v, v_max=None):
         coupled, decoupled, high, maximize = flags
         decay, weight, beta2, one_minus_beta2, correction2, eps, minus_step_size = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if coupled:
-            grad = o.add(grad, o.mul(decay, p))
-        elif decoupled:
-            p = o.mul(p, decay)
-        m = lerp(o, high, m, grad, weight)
-        v = o.add(o.mul(v, beta2), o.mul(o.mul(one_minus_beta2, grad), grad))
+            grad = add_scaled(grad, decay, p)
+        m = lerp(high, m, grad, weight)
+        v = decayed_square(v, beta2, one_minus_beta2, grad)
         largest = v
         if v_max is not None:
-            v_max = largest = o.maximum(v_max, v)
-        denominator = o.add(o.div(o.sqrt(largest), correction2), eps)
-        p = o.add(p, o.div(o.mul(minus_step_size, m), denominator))
+            v_max = largest = larger(v_max, v)
+        if decoupled:
+            p = adamw_step(p, decay, minus_step_size, m, largest, correction2, eps)
+        else:
+            p = adam_step(p, minus_step_size, m, largest, correction2, eps)
         return (p, m, v) if v_max is None else (p, m, v, v_max)

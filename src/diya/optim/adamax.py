@@ -5,6 +5,7 @@ from __future__ import annotations
 import diya
 
 from ..tensor import Tensor
+from ._formulas import adamax_norm, add_quotient, add_scaled, negative
 from .adam import check_betas
 from .optimizer import RuleOptimizer, check_lr, lerp, lerp_plan, number, scalar_tensor
 
@@ -45,13 +46,13 @@ class Adamax(RuleOptimizer):
                 (decay, weight, beta2, group["eps"], -number(group["lr"]) / (1 - beta1 ** step)), ())
 
     @staticmethod
-    def rule(o, flags, k, grad, p, m, u):
+    def rule(flags, k, grad, p, m, u):
         decays, high, maximize = flags
         decay, weight, beta2, eps, minus_step_size = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if decays:
-            grad = o.add(grad, o.mul(decay, p))
-        m = lerp(o, high, m, grad, weight)
-        u = o.maximum(o.mul(u, beta2), o.add(o.abs(grad), eps))
-        return o.add(p, o.div(o.mul(minus_step_size, m), u)), m, u
+            grad = add_scaled(grad, decay, p)
+        m = lerp(high, m, grad, weight)
+        u = adamax_norm(u, beta2, grad, eps)
+        return add_quotient(p, minus_step_size, m, u), m, u

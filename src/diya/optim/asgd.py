@@ -5,6 +5,7 @@ from __future__ import annotations
 import diya
 
 from ..tensor import Tensor
+from ._formulas import add_scaled, lerp_from, negative, scale_add_scaled
 from .optimizer import RuleOptimizer, check_lr, number, scalar_tensor
 
 __all__ = ["ASGD"]
@@ -43,13 +44,12 @@ class ASGD(RuleOptimizer):
         return (decay != 0, mu != 1, group["maximize"]), (decay, 1 - lambd * eta, -eta, mu), (new_eta, new_mu)
 
     @staticmethod
-    def rule(o, flags, k, grad, p, average):
+    def rule(flags, k, grad, p, average):
         decays, averages, maximize = flags
         decay, shrink, minus_eta, mu = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if decays:
-            grad = o.add(grad, o.mul(decay, p))
-        p = o.add(o.mul(p, shrink), o.mul(minus_eta, grad))
-        average = o.add(average, o.mul(o.sub(p, average), mu)) if averages else p
-        return p, average
+            grad = add_scaled(grad, decay, p)
+        p = scale_add_scaled(p, shrink, minus_eta, grad)
+        return p, lerp_from(average, p, mu) if averages else p

@@ -7,6 +7,7 @@ import numpy as np
 import diya
 
 from ..tensor import Tensor
+from ._formulas import add_scaled, decayed_square, nadam_step, negative, scale
 from .adam import check_betas
 from .optimizer import RuleOptimizer, check_lr, lerp, lerp_plan, number, scalar_tensor
 
@@ -60,17 +61,15 @@ class NAdam(RuleOptimizer):
                  -lr * (1.0 - mu) / (1.0 - product), (-lr * mu_next) / (1.0 - product * mu_next)), (product,))
 
     @staticmethod
-    def rule(o, flags, k, grad, p, m, v):
+    def rule(flags, k, grad, p, m, v):
         coupled, decoupled, high, maximize = flags
         decay, weight, beta2, one_minus_beta2, correction2, eps, grad_size, mean_size = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if coupled:
-            grad = o.add(grad, o.mul(decay, p))
+            grad = add_scaled(grad, decay, p)
         elif decoupled:
-            p = o.mul(p, decay)
-        m = lerp(o, high, m, grad, weight)
-        v = o.add(o.mul(v, beta2), o.mul(o.mul(one_minus_beta2, grad), grad))
-        denominator = o.add(o.sqrt(o.div(v, correction2)), eps)
-        p = o.add(p, o.div(o.mul(grad_size, grad), denominator))
-        return o.add(p, o.div(o.mul(mean_size, m), denominator)), m, v
+            p = scale(p, decay)
+        m = lerp(high, m, grad, weight)
+        v = decayed_square(v, beta2, one_minus_beta2, grad)
+        return nadam_step(p, grad_size, grad, mean_size, m, v, correction2, eps), m, v

@@ -19,7 +19,7 @@ from ..autograd.modes import modes
 from ..graph import SCALAR
 from ..tensor import Tensor, from_node
 from ..utils.hooks import RemovableHandle
-from ._arithmetic import NODES, TENSORS
+from ._formulas import lerp_back, lerp_from
 
 __all__ = ["Optimizer", "register_optimizer_step_pre_hook", "register_optimizer_step_post_hook"]
 
@@ -353,8 +353,8 @@ class RuleOptimizer(Optimizer):
     """An optimizer whose update is a function of each parameter by itself.
 
     A subclass defines ``begin`` (a parameter's first state), ``tensors`` (the tensors that the rule reads and writes),
-    ``plan`` (flags and numbers of a step) and ``rule``. Tensor arithmetic stands in the rule alone, written against
-    `_arithmetic`; the numbers are arguments of the program, so a changed learning rate compiles nothing.
+    ``plan`` (flags and numbers of a step) and ``rule``. All arithmetic on tensors is the rule's, made of
+    `_formulas`; the numbers are arguments of the program, so a changed learning rate compiles nothing.
     """
 
     _group_defaults: dict[str, Any] = {}   # options that state dicts of older versions lack
@@ -396,7 +396,7 @@ class RuleOptimizer(Optimizer):
         self.keep(p, state, diya.view_as_complex(made) if p.dtype.is_complex else made)
 
     @staticmethod
-    def rule(o, flags, k: list, grad, *values) -> tuple:
+    def rule(flags, k: list, grad, *values) -> tuple:
         """New values of ``tensors`` from the old ones; ``k`` are the plan's numbers."""
         raise NotImplementedError
 
@@ -416,8 +416,7 @@ class RuleOptimizer(Optimizer):
 
     def _update_group(self, group: dict[str, Any]) -> None:
         differentiable = group.get("differentiable", False)
-        o = TENSORS if differentiable else NODES
-        rule = self.rule
+        rule, counts, names = self.rule, self._counts, self._numbers
         plans: dict[tuple, tuple] = {}  # parameters at the same step share their numbers
         for p in group["params"]:
             grad = p.grad
@@ -427,32 +426,38 @@ class RuleOptimizer(Optimizer):
             if not state:
                 self.begin(p, grad, state, group)
             dtype = p.dtype
-            step = 0.0
-            if self._counts:
-                step = number(state["step"]) + 1
-                set_number(state["step"], step)
-            key = (step, dtype, *[number(state[name]) for name in self._numbers]) if self._numbers else (step, dtype)
+            step = number(state["step"]) + 1 if counts else 0.0
+            key = (step, dtype, *[number(state[name]) for name in names]) if names else (step, dtype)
             plan = plans.get(key)
             if plan is None:
-                flags, numbers, new = self.plan(group, step, *key[2:])
-                real = dtype.to_real() if dtype.is_complex else dtype
-                plan = plans[key] = flags, [o.scalar(number(k), real) for k in numbers], new
-            flags, k, new = plan
-            for name, value in zip(self._numbers, new, strict=True):
+                plan = plans[key] = self._plan_nodes(group, key, differentiable)
+            flags, k, new, count = plan
+            if counts:
+                counter = state["step"]
+                counter._write(count if counter.dtype is diya.float32 else engine.scalar(step, counter.dtype))
+            for name, value in zip(names, new, strict=True):
                 set_number(state[name], value)
             targets = self.tensors(p, state, group)
             if dtype.is_complex:
                 grad, targets = diya.view_as_real(grad), [diya.view_as_real(t) for t in targets]
             if differentiable:
-                results = rule(o, flags, k, grad, *targets)
+                results = rule(flags, k, grad, *targets)
                 for target, value in zip(targets, results, strict=False):
                     target.copy_(value)
             else:
-                results = rule(o, flags, k, grad._value(), *[t._value() for t in targets])
+                results = rule(flags, k, grad._value(), *[t._value() for t in targets])
                 for target, value in zip(targets, results, strict=False):
                     target._write(value)
             if len(results) > len(targets):
                 self._adopt(p, state, results[len(targets)], differentiable)
+
+    def _plan_nodes(self, group: dict[str, Any], key: tuple, differentiable: bool) -> tuple:
+        """The plan for a key, its numbers as nodes, with the node of the step count."""
+        step, dtype, *numbers = key
+        flags, values, new = self.plan(group, step, *numbers)
+        real = dtype.to_real() if dtype.is_complex else dtype
+        k = [number(v) if differentiable else engine.scalar(number(v), real) for v in values]
+        return flags, k, new, engine.scalar(step, diya.float32)
 
 
 def lerp_plan(weight: float) -> tuple[bool, float]:
@@ -460,10 +465,9 @@ def lerp_plan(weight: float) -> tuple[bool, float]:
     return (False, weight) if weight < 0.5 else (True, 1 - weight)
 
 
-def lerp(o, high: bool, a, b, w):
+def lerp(high: bool, a, b, w):
     """``a + weight·(b - a)``, from what `lerp_plan` said of the weight."""
-    difference = o.sub(b, a)
-    return o.sub(b, o.mul(difference, w)) if high else o.add(a, o.mul(w, difference))
+    return lerp_back(a, b, w) if high else lerp_from(a, b, w)
 
 
 def check_lr(lr: Any, foreach: bool | None = None, capturable: bool = False) -> None:

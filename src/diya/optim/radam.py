@@ -5,6 +5,7 @@ from __future__ import annotations
 import diya
 
 from ..tensor import Tensor
+from ._formulas import add_scaled, decayed_square, negative, radam_rectified_step, radam_step, scale
 from .adam import check_betas
 from .optimizer import RuleOptimizer, check_lr, lerp, lerp_plan, number, scalar_tensor
 
@@ -57,19 +58,19 @@ class RAdam(RuleOptimizer):
                  correction2 ** 0.5, group["eps"], rectification), ())
 
     @staticmethod
-    def rule(o, flags, k, grad, p, m, v):
+    def rule(flags, k, grad, p, m, v):
         coupled, decoupled, high, maximize, rectified = flags
         decay, weight, beta2, one_minus_beta2, correction1, lr, root_correction2, eps, rectification = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if coupled:
-            grad = o.add(grad, o.mul(decay, p))
+            grad = add_scaled(grad, decay, p)
         elif decoupled:
-            p = o.mul(p, decay)
-        m = lerp(o, high, m, grad, weight)
-        v = o.add(o.mul(v, beta2), o.mul(o.mul(one_minus_beta2, grad), grad))
-        update = o.mul(o.div(m, correction1), lr)
+            p = scale(p, decay)
+        m = lerp(high, m, grad, weight)
+        v = decayed_square(v, beta2, one_minus_beta2, grad)
         if rectified:
-            rate = o.div(root_correction2, o.add(o.sqrt(v), eps))
-            update = o.mul(o.mul(update, rate), rectification)
-        return o.sub(p, update), m, v
+            p = radam_rectified_step(p, m, correction1, lr, v, root_correction2, eps, rectification)
+        else:
+            p = radam_step(p, m, correction1, lr)
+        return p, m, v

@@ -5,6 +5,7 @@ from __future__ import annotations
 import diya
 
 from ..tensor import Tensor
+from ._formulas import add_over_root, add_scaled, decayed_square, momentum_over_root, negative, subtract_square
 from .optimizer import RuleOptimizer, check_lr, lerp, lerp_plan, number, scalar_tensor
 
 __all__ = ["RMSprop"]
@@ -56,22 +57,20 @@ class RMSprop(RuleOptimizer):
                 (decay, alpha, 1 - alpha, weight, group["eps"], momentum, -number(group["lr"])), ())
 
     @staticmethod
-    def rule(o, flags, k, grad, p, v, *rest):
+    def rule(flags, k, grad, p, v, *rest):
         decays, has_momentum, centered, high, maximize = flags
         decay, alpha, one_minus_alpha, weight, eps, momentum, minus_lr = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if decays:
-            grad = o.add(grad, o.mul(decay, p))
-        v = o.add(o.mul(v, alpha), o.mul(o.mul(one_minus_alpha, grad), grad))
-        variance = v
-        out = []
+            grad = add_scaled(grad, decay, p)
+        v = decayed_square(v, alpha, one_minus_alpha, grad)
+        variance, out = v, []
         if centered:
-            mean = lerp(o, high, rest[-1], grad, weight)
-            variance = o.sub(v, o.mul(mean, mean))
+            mean = lerp(high, rest[-1], grad, weight)
+            variance = subtract_square(v, mean)
             out.append(mean)
-        root = o.add(o.sqrt(variance), eps)
         if not has_momentum:
-            return o.add(p, o.div(o.mul(minus_lr, grad), root)), v, *out
-        buffer = o.add(o.mul(rest[0], momentum), o.div(grad, root))
-        return o.add(p, o.mul(minus_lr, buffer)), v, buffer, *out
+            return add_over_root(p, minus_lr, grad, variance, eps), v, *out
+        buffer = momentum_over_root(rest[0], momentum, grad, variance, eps)
+        return add_scaled(p, minus_lr, buffer), v, buffer, *out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import diya
 
 from ..tensor import Tensor
+from ._formulas import negative, rprop_gradient, rprop_size, rprop_step
 from .optimizer import RuleOptimizer, check_lr, number, scalar_tensor
 
 __all__ = ["Rprop"]
@@ -35,17 +36,13 @@ class Rprop(RuleOptimizer):
         return [p, state["prev"], state["step_size"]]
 
     def plan(self, group, step, *numbers):
-        return group["maximize"], (*group["etas"], *group["step_sizes"], 0.0, 1.0), ()
+        return group["maximize"], (*group["etas"], *group["step_sizes"], 0.0), ()
 
     @staticmethod
-    def rule(o, maximize, k, grad, p, previous, size):
-        eta_minus, eta_plus, smallest, largest, zero, one = k
+    def rule(maximize, k, grad, p, previous, size):
+        eta_minus, eta_plus, smallest, largest, zero = k
         if maximize:
-            grad = o.neg(grad)
-        agreement = o.mul(grad, previous)
-        turned, kept = o.lt(agreement, zero), o.gt(agreement, zero)
-        like = o.mul(grad, zero)
-        factor = o.where(kept, o.add(like, eta_plus), o.where(turned, o.add(like, eta_minus), o.add(like, one)))
-        size = o.minimum(o.maximum(o.mul(size, factor), smallest), largest)
-        grad = o.where(turned, like, grad)
-        return o.sub(p, o.mul(o.sign(grad), size)), grad, size
+            grad = negative(grad)
+        size = rprop_size(size, grad, previous, eta_minus, eta_plus, smallest, largest, zero)
+        grad = rprop_gradient(grad, previous, zero)
+        return rprop_step(p, grad, size, zero), grad, size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..tensor import Tensor
+from ._formulas import add_scaled, negative, scale_add, scale_add_scaled
 from .optimizer import RuleOptimizer, check_lr, number
 
 __all__ = ["SGD"]
@@ -50,18 +51,20 @@ class SGD(RuleOptimizer):
         return flags, (-number(group["lr"]), momentum, 1 - dampening, decay), ()
 
     @staticmethod
-    def rule(o, flags, k, grad, p, buffer=None):
+    def rule(flags, k, grad, p, buffer=None):
         decays, has_momentum, dampened, nesterov, maximize = flags
         minus_lr, momentum, damp, decay = k
         if maximize:
-            grad = o.neg(grad)
+            grad = negative(grad)
         if decays:
-            grad = o.add(grad, o.mul(decay, p))
+            grad = add_scaled(grad, decay, p)
         if not has_momentum:
-            return (o.add(p, o.mul(minus_lr, grad)),)
+            return (add_scaled(p, minus_lr, grad),)
         if buffer is None:  # the first buffer is the first gradient
-            buffer = o.detach(grad)
+            buffer = grad.detach() if isinstance(grad, Tensor) else grad
+        elif dampened:
+            buffer = scale_add_scaled(buffer, momentum, damp, grad)
         else:
-            buffer = o.add(o.mul(buffer, momentum), o.mul(damp, grad) if dampened else grad)
-        direction = o.add(grad, o.mul(momentum, buffer)) if nesterov else buffer
-        return o.add(p, o.mul(minus_lr, direction)), buffer
+            buffer = scale_add(buffer, momentum, grad)
+        direction = add_scaled(grad, momentum, buffer) if nesterov else buffer
+        return add_scaled(p, minus_lr, direction), buffer
