@@ -103,6 +103,10 @@ def compile_graph(graph: Graph, target: features.Target | None = None) -> Progra
     return Program(schedule, launches, planned, entries, target)
 
 
+class _HostFailure(Exception):
+    """A host step refused its data."""
+
+
 class Program:
     """Compiled steps and where their buffers are. `run` may be called from several threads at once.
 
@@ -173,9 +177,7 @@ class Program:
                     self._host(segment, arguments, arena, made, slots)
                 else:
                     segment.run(address)
-        except (KeyboardInterrupt, MemoryError):
-            raise
-        except Exception:
+        except (replay.Fault, _HostFailure):
             # Something in the data is wrong. The interpreter says what, and computes what does not depend on it.
             return interpret.run(self.graph, arguments)
         last = FIRST + len(arguments)
@@ -203,7 +205,12 @@ class Program:
         if n.op.kind == "pick":
             result = inputs[0][n.attrs]
         else:
-            result = interpret.evaluate(n.op, n.attrs, types, n.type, inputs)
+            try:
+                result = interpret.evaluate(n.op, n.attrs, types, n.type, inputs)
+            except MemoryError:
+                raise
+            except Exception as error:
+                raise _HostFailure from error
         slot = self.plan.given.get(i)
         if slot is not None:
             made[slot] = result
