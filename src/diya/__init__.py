@@ -74,7 +74,7 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "distributions": "distributions", "backends": "backends", "cuda": "cuda", "jit": "jit", "testing": "testing",
          "version": "version", "types": "types", "distributed": "distributed", "export": "export", "profiler": "profiler",
          "storage": "storage", "signal": "signal", "sparse": "sparse", "overrides": "overrides", "onnx": "onnx",
-         "multiprocessing": "multiprocessing", "hub": "hub", "library": "library"}
+         "multiprocessing": "multiprocessing", "hub": "hub", "library": "library", "masked": "masked"}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explain"}

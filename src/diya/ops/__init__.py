@@ -32,6 +32,9 @@ from . import vision as vision  # isort: skip
 from . import decomposition as decomposition  # isort: skip
 from . import linalg as linalg  # isort: skip
 from . import special as special  # isort: skip
+from . import spectral as spectral  # isort: skip
+from . import windows as windows  # isort: skip
+from . import masked as masked  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 

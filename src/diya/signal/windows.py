@@ -1,0 +1,7 @@
+"""Window functions (``torch.signal.windows``): the operators of `diya.ops` that have their place here."""
+
+from __future__ import annotations
+
+from .. import ops
+
+ops.publish(globals(), "signal.windows.")
