@@ -223,6 +223,8 @@ class Program:
             return arguments[k]
         place = self.plan.places[v]
         if place.slot == ARENA:
+            if arena is None:   # of values without elements alone
+                return allocate(0)
             code: Any = self.graph.code
             return Buffer(arena.array[place.offset:place.offset + code[v].type.nbytes])
         if place.slot in made:
