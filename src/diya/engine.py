@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections import OrderedDict
+from contextlib import contextmanager, nullcontext
 from sys import getrefcount
 
 from . import background, interpret
@@ -134,24 +135,17 @@ def scalar(value, dtype: DType) -> Node:
 def leaf(buffer: Buffer, type: Type) -> Node:
     """A materialised value."""
     global _made_bytes
-    sig = _leaf_signatures.get(type)
-    if sig is None:
-        sig = _leaf_signatures.setdefault(type, Signature(LEAF, None, type))
     if _pending:
         _made_bytes += buffer.nbytes
         if _made_bytes > MAX_PENDING_BYTES:
             flush()
-    return Node(sig, type, (), buffer)
+    return Node(_leaf_signature(type), type, (), buffer)
 
 
 def leaf_of(base: Node, offset: int, type: Type) -> Node:
     """A leaf that is ``type`` of a materialised node's memory from element ``offset`` on. Which part it is stays out of
     programs' keys: the next batch of a data set is the same program."""
-    size = type.dtype.itemsize
-    sig = _leaf_signatures.get(type)
-    if sig is None:
-        sig = _leaf_signatures.setdefault(type, Signature(LEAF, None, type))
-    return Node(sig, type, (), base.value.part(offset * size, type.nbytes))
+    return Node(_leaf_signature(type), type, (), base.value.part(offset * type.dtype.itemsize, type.nbytes))
 
 
 def observe(node: Node) -> Buffer:
@@ -203,15 +197,52 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
                 raise RuntimeError("internal error: a value is wanted that was never recorded; please report this")
             return
         counters.nodes_recorded += count
-        _run(nodes, count, wanted, keep_views)
+        _run(nodes, wanted, keep_views)
 
 
 _failed = False  # whether any node ever failed: only then need a flush look for what a failure poisons
 
 
-def _run(nodes: list[Node], count: int, wanted: Node | None, keep_views: bool) -> None:
-    global _failed, _programs_size
-    # 1. Who is needed: what is held from outside (a reference count above that of the graph itself) and what that reads.
+def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
+    global _failed
+    needed, held, deferred = _liveness(nodes, wanted, keep_views)
+    _pending.extend([nodes[i] for i in deferred])
+    if _failed:
+        _poison(nodes)
+    live = [n for i, n in enumerate(nodes) if needed[i] and n.value is None]
+    outputs = [n for i, n in enumerate(nodes) if held[i] and n.value is None]
+    if not outputs:
+        return
+    key, leaves, position = _key(live, outputs)
+    donated = _donated(nodes, deferred, leaves, position)
+    program = _lookup((*key, 0, *donated), live, outputs, donated, position)
+    try:
+        # Once a program writes over its arguments it must not be run again, so an interrupt waits for its results.
+        with _interrupts_wait() if donated else nullcontext():
+            results = run_program(program, [x.value for x in leaves], wanted is not None)
+            for n, value in zip(outputs, results, strict=True):
+                n.value, n.inputs = value, ()
+    except BaseException:
+        if outputs[-1].value is None:
+            for i in deferred:
+                _pending.remove(nodes[i])
+            _pending[:0] = nodes
+        raise
+    counters.flushes += 1
+    counters.nodes_run += len(live)
+    for n in outputs:
+        if isinstance(n.value, BaseException):
+            _failed = True
+            raise describe_fault(n.value)
+
+
+def _liveness(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple[list[bool], list[bool], set[int]]:
+    """Which nodes must be computed, which of them are wanted outside, and which stay pending.
+
+    A node is held from outside if its reference count is above that of this list and the graph's own edges. Views of
+    something that stays are kept as views: they are cheap to read, and copying them is not.
+    """
+    count = len(nodes)
     for i in range(count):
         nodes[i].index = i
     operands = [[x.index for x in n.inputs if x.value is None] for n in nodes]
@@ -219,103 +250,95 @@ def _run(nodes: list[Node], count: int, wanted: Node | None, keep_views: bool) -
     for reads in operands:
         for j in reads:
             uses[j] += 1
-    needed, held = [False] * count, [False] * count
-    n = None
+    held = [getrefcount(nodes[i]) > IN_LIST + uses[i] for i in range(count)]
+    if wanted is not None and not held[wanted.index]:
+        raise RuntimeError("internal error: a value is wanted that is not pending; please report this")
+    deferred: set[int] = set()
+    if keep_views:
+        for i in range(count):
+            if held[i] and nodes[i].signature.op is VIEW and nodes[i] is not wanted:
+                base = nodes[i].inputs[0]
+                if base.value is not None or (held[base.index] and base.index not in deferred):
+                    held[i] = False
+                    deferred.add(i)
+    needed = list(held)
     for i in range(count - 1, -1, -1):
-        if getrefcount(nodes[i]) > IN_LIST + uses[i]:
-            held[i] = needed[i] = True
         if needed[i]:
             for j in operands[i]:
                 needed[j] = True
-    if wanted is not None and wanted.value is None and not held[wanted.index]:
-        raise RuntimeError("internal error: a value is wanted that is not pending; please report this")
-    # 2. Views of something that stays are kept as views: they are cheap to read, and copying them is not.
-    deferred: set[int] = set()
-    for i in range(count if keep_views else 0):
-        n = nodes[i]
-        if held[i] and n.signature.op is VIEW and n is not wanted:
-            base = n.inputs[0]
-            if base.value is not None or (held[base.index] and base.index not in deferred):
-                held[i] = False
-                deferred.add(i)
-                _pending.append(n)
-    if deferred:
-        needed = list(held)
-        for i in range(count - 1, -1, -1):
-            if needed[i]:
-                for j in operands[i]:
-                    needed[j] = True
-    n = base = None
-    # 3. The key: ids of signatures with positions of operands, then of leaves, then which positions are outputs.
+    return needed, held, deferred
+
+
+def _key(live: list[Node], outputs: list[Node]) -> tuple[list[int], list[Node], dict[int, int]]:
+    """A program's key (ids of leaf types and signatures, positions of operands, then those of the outputs), its leaves in
+    order, and the position of every node by its id()."""
     key: list[int] = []
     position: dict[int, int] = {}
     leaves: list[Node] = []
     at = 0
-    if _failed:
-        _poison(nodes)
-    live = [nodes[i] for i in range(count) if needed[i] and nodes[i].value is None]
-    outputs = [nodes[i] for i in range(count) if held[i] and nodes[i].value is None]
-    if not outputs:
-        return
     for n in live:
         for x in n.inputs:
             if x.value is not None and id(x) not in position:
                 position[id(x)] = at
                 at += 1
                 leaves.append(x)
-                key.append(-x.signature.id if x.signature.op is SCALAR else -_leaf_id(x.type))
+                key.append(-x.signature.id if x.signature.op is SCALAR else -_leaf_signature(x.type).id)
         position[id(n)] = at
         at += 1
         key.append(n.signature.id)
         key += [position[id(x)] for x in n.inputs]
     key.append(0)
     key += [position[id(n)] for n in outputs]
-    # 4. Leaves that die with this program may be overwritten by it.
-    key.append(0)
-    donated: list[int] = []
-    if not any(n.signature.op.faults for n in live):
-        reads: dict[int, int] = {}
-        for i in range(count):
-            if i not in deferred:  # a deferred view goes on reading its base
-                for x in nodes[i].inputs:
-                    reads[id(x)] = reads.get(id(x), 0) + 1
-        for x in leaves:
-            if isinstance(x.value, Buffer) and x.value.whole is None and getrefcount(x) <= IN_LOOP + reads.get(id(x), 0) \
-                    and getrefcount(x.value) <= IN_LIST:
-                donated.append(position[id(x)])
-    key += donated
-    full_key = tuple(key)
-    program = _programs.get(full_key)
-    if program is None:
-        program = Program(_freeze(live, position, outputs, donated, at))
-        counters.programs_met += 1
-        _programs[full_key] = program
-        _programs_size += len(program.graph.code)
-        while _programs_size > MAX_PROGRAM_NODES and len(_programs) > 1:
-            _programs_size -= len(_programs.popitem(last=False)[1].graph.code)
-    else:
+    return key, leaves, position
+
+
+def _donated(nodes: list[Node], deferred: set[int], leaves: list[Node], position: dict[int, int]) -> list[int]:
+    """Positions of leaves that die with the program: it may overwrite them."""
+    reads: dict[int, int] = {}
+    for i, n in enumerate(nodes):
+        if i not in deferred:  # a deferred view goes on reading its base
+            for x in n.inputs:
+                reads[id(x)] = reads.get(id(x), 0) + 1
+    x = n = None
+    return [position[id(x)] for x in leaves
+            if isinstance(x.value, Buffer) and x.value.whole is None and getrefcount(x) <= IN_LOOP + reads.get(id(x), 0)
+            and getrefcount(x.value) <= IN_LIST]
+
+
+def _lookup(key: tuple, live, outputs, donated, position) -> Program:
+    global _programs_size
+    program = _programs.get(key)
+    if program is not None:
         counters.cache_hits += 1
-        _programs.move_to_end(full_key)
-    # 5. Run it.
-    arguments = [x.value for x in leaves]
+        _programs.move_to_end(key)
+        return program
+    program = _programs[key] = Program(_freeze(live, position, outputs, donated))
+    counters.programs_met += 1
+    _programs_size += len(program.graph.code)
+    while _programs_size > MAX_PROGRAM_NODES and len(_programs) > 1:
+        _programs_size -= len(_programs.popitem(last=False)[1].graph.code)
+    return program
+
+
+@contextmanager
+def _interrupts_wait():
+    """Holds back a KeyboardInterrupt (which only the main thread gets) until the block is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    import signal
+    came: list = []
+    previous = signal.getsignal(signal.SIGINT)
+    if not callable(previous):
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *args: came.append(args))
     try:
-        results = run_program(program, arguments, wanted is not None)
-    except BaseException:
-        for i in deferred:
-            _pending.remove(nodes[i])
-        _pending[:0] = nodes
-        raise
-    counters.flushes += 1
-    counters.nodes_run += len(live)
-    # 6. Hand the values out, and let go of the graph.
-    failure = None
-    for n, value in zip(outputs, results, strict=True):
-        if isinstance(value, BaseException):
-            failure, _failed = failure or value, True
-        n.value = value
-        n.inputs = ()
-    if failure is not None:
-        raise describe_fault(failure)
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if came:
+            previous(*came[0])
 
 
 def _poison(nodes: list[Node]) -> None:
@@ -327,11 +350,8 @@ def _poison(nodes: list[Node]) -> None:
                 break
 
 
-def _leaf_id(type: Type) -> int:
-    sig = _leaf_signatures.get(type)
-    if sig is None:
-        sig = _leaf_signatures.setdefault(type, Signature(LEAF, None, type))
-    return sig.id
+def _leaf_signature(type: Type) -> Signature:
+    return _leaf_signatures.get(type) or _leaf_signatures.setdefault(type, Signature(LEAF, None, type))
 
 
 def describe_fault(error: BaseException) -> BaseException:
@@ -343,8 +363,8 @@ def describe_fault(error: BaseException) -> BaseException:
     return error
 
 
-def _freeze(live, position, outputs, donated, size) -> Graph:
-    code: list = [None] * size
+def _freeze(live, position, outputs, donated) -> Graph:
+    code: list = [None] * len(position)
     for n in live:
         for x in n.inputs:
             if x.value is not None:

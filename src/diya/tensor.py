@@ -177,8 +177,8 @@ class Tensor:
         if isinstance(node.value, Buffer):
             if _same_strides(type.shape, strides, type.strides):
                 return engine.leaf_of(node, offset, type)
-            if type.numel:  # positions relative to the first element: another offset is the same program
-                span = views.extent(type.shape, strides, 0)[1] + 1
+            span = views.extent(type.shape, strides, 0)[1] + 1
+            if 0 < span < node.type.numel:  # positions relative to the first element: another offset is the same program
                 node, offset = engine.leaf_of(node, offset, type_of((span,), type.dtype)), 0
         elif node.value is None and node.signature.op is PRIMITIVES["view"]:
             shape, inner, start = node.signature.attrs
