@@ -1,0 +1,1 @@
+"""``diya demo``: a small convolutional network learns to tell ten kinds of clothing apart (Fashion-MNIST)."""
