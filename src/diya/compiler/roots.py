@@ -24,7 +24,7 @@ from .access import (
     value_of_put,
     viewed,
 )
-from .support import COSTS, HEAVY, native
+from .support import COSTS, HEAVY, faults, native
 
 MAX_DEPTH = 48       # of an expression; the stages recurse along it
 
@@ -232,6 +232,8 @@ class Roots:
     def trace_operands(self, i, domain, strides, offset, reads, seen) -> None:
         n = self.code[i]
         kind = n.op.kind
+        if faults(self.graph, i) and not _covers(domain, strides, n.type.numel):
+            raise Uncomposable(i)  # what may fail is computed whole, whoever reads a part of it
         if kind == "index":
             at = positions(self.graph, i)
             position_map(at, i, domain, strides, offset)
@@ -249,3 +251,12 @@ class Roots:
     def trace_indices(self, i, at: Positions, domain, strides, offset, reads, seen) -> None:
         for j in at.indices:
             self.trace(j, domain, *index_map(self.graph, i, at, j, domain, strides, offset), reads, seen)
+
+
+def _covers(domain, strides, numel: int) -> bool:
+    """Whether a map reads every element of a value."""
+    walked = [(n, abs(s)) for n, s in zip(domain, strides, strict=True) if s]
+    count = 1
+    for n, _ in walked:
+        count *= n
+    return count == numel and not views.overlaps_itself([n for n, _ in walked], [s for _, s in walked])

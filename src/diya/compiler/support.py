@@ -56,6 +56,12 @@ def native(graph: Graph, i: int) -> bool:
     return kind in ("view", "write", "fold")
 
 
+def faults(graph: Graph, i: int) -> bool:
+    """Whether a kernel may find fault with the data of an instruction."""
+    n: Any = graph.code[i]
+    return n.op.kind == "index" or n.op.name in DIVISIONS
+
+
 def elementwise(op, d) -> bool:
     """Whether a primitive can be written for operands of a dtype."""
     if op.emit is not None:
