@@ -206,6 +206,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
                 epilogue, dots, ragged, valid > 0)
     numbers, tasks, scratch = _blocks(form, sizes)
     numbers.update({"n.valid": valid, "k.valid": 0})
+    if form.in_place and sum(size * steps[len(sa)] for size, steps in axes["k"]) * b.dtype.itemsize <= 32768:
+        numbers["b.in_place"] = 1  # all of b's rows fit L1 where they are
     if ragged:
         numbers["k.valid"] = inner
         numbers.update({f"b{d}.lane": steps[len(sa) + 1 + d] for d in range(len(sb) - 1)})
@@ -288,12 +290,13 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
         k_blocks = max(1, ceil(k / 128))
     k_block = max(1, ceil(k / k_blocks))
     n_block = _even(n, max(128, min(1024, ceil(n / 16))) if m <= 4 * SKINNY else 1024, tile.width)
-    m_chunk = _even(m, 24 * tile.height, tile.height)
-    m_block, m_stripe = _even(m, 10 * tile.height, tile.height), 4 * m_chunk
+    rows = min(tile.rows, key=lambda r: _height_cost(m, r, tile.rows))
+    m_chunk = _even(m, 24 * rows, rows)
+    m_block, m_stripe = _even(m, 10 * rows, rows), 4 * m_chunk
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
-    numbers = {"M": m, "N": n, "K": k, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe, "m.chunk": m_chunk,
-               "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks, "k.blocks": k_blocks,
-               "b.in_place": int(m <= (VIEWED if form.windowed else 4 * SKINNY)), "taps": sizes["t"]}
+    numbers = {"M": m, "N": n, "K": k, "rows": rows, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe,
+               "m.chunk": m_chunk, "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks,
+               "k.blocks": k_blocks, "b.in_place": int(m <= (VIEWED if form.windowed else SKINNY)), "taps": sizes["t"]}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     for name, nbytes in (
             ("a", 0 if form.dots else m_chunk * (k_block + 2) * item + spare),
@@ -305,6 +308,12 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
         numbers[f"scratch.{name}"] = at
         at += (nbytes + 63) // 64 * 64
     return numbers, z * m_tasks * n_tasks, at
+
+
+def _height_cost(m: int, height: int, heights: tuple[int, ...]) -> float:
+    """The time of ``m`` rows in tiles of a height, the last of the least height that holds it."""
+    whole, rest = divmod(m, height)
+    return whole * (height + 0.4) + (min(h for h in heights if h >= rest) + 0.4 if rest else 0)
 
 
 def _even(total: int, most: int, step: int) -> int:
@@ -324,8 +333,7 @@ def lower_contraction(c: Contraction, a: Operand, b: Operand, out: Operand, epil
         return []
     for x in (a, b, out, *(epilogue.inputs if epilogue else ())):
         if sum((n - 1) * abs(stride) for n, stride in zip(x.shape, x.strides, strict=True)) >= 2**31 - 2**16:
-            raise NotImplementedError(f"a contraction of {x.dtype.name}{list(x.shape)}: its kernels count elements in 31 "
-                                      "bits")
+            raise NotImplementedError(f"a contraction of {x.dtype.name}{list(x.shape)}: kernels count in 31 bits")
     launches = []
     for phase, x, y, (to, *inputs) in phases(c, a, b, [out, *(epilogue.inputs if epilogue else ())]):
         if prod(phase.sizes[:c.n_out]) == 0:

@@ -47,7 +47,7 @@ def tile_of(accumulator: dtype, vector_bytes: int, arch: str) -> Tile:
     """The tile that fills the registers: 32 of 64 bytes (AVX-512), 16 of 32 (AVX2), 32 of 16 (AArch64), 16 of 16."""
     lanes = vector_bytes // accumulator.itemsize
     if vector_bytes == 64:
-        return Tile(lanes, 2, (8, 14))
+        return Tile(lanes, 2, (8, 12, 14))
     if vector_bytes == 32:
         return Tile(lanes, 2, (6,))
     return Tile(lanes, 3, (8,)) if arch == "aarch64" else Tile(lanes, 2, (6,))
@@ -140,8 +140,8 @@ class Form(NamedTuple):
 
     def arguments(self) -> list[str]:
         """The names of the kernel's ``args``, in order."""
-        names = ["M", "N", "K", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "k.pitch", "m.tasks", "n.tasks",
-                 "k.blocks", "b.in_place", "taps", "n.valid", "k.valid"]
+        names = ["M", "N", "K", "rows", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "k.pitch", "m.tasks",
+                 "n.tasks", "k.blocks", "b.in_place", "taps", "n.valid", "k.valid"]
         names += [f"b{d}.lane" for d in range(self.b.checks) if self.ragged]
         names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k", "t", "masks")]
         names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
@@ -446,7 +446,7 @@ class Kernel:
             value = self.b.cast(value, self.form.accumulator)
         return self.b.operand(value, self.lanes)
 
-    def pack(self, x: str, base: str, first: list, lanes: _Map, begin, count, depth: _Map, kc, out: str, width: int):
+    def pack(self, x: str, base: str, first: list, lanes: _Map, begin, count, depth: _Map, kc, out: str, width):
         """Copies lanes ``begin … count`` of a block into panels of ``width``. ``first``: the batch's share of the
         coordinates.
 
@@ -469,6 +469,10 @@ class Kernel:
             pack = self._pack_lanes if reading.along == "lanes" else self._pack_depth
             pack(x, base, first, lanes, panel.i, left, depth, k, kc, target, width)
 
+    def _widest(self, x: str) -> int:
+        """The most rows or columns of a panel."""
+        return self.form.tile.height if x == "a" else self.form.tile.width
+
     def _shares(self, x: str, first: list, m: _Map, i) -> list:
         return [self.f.add(c, m.scalar(f"{x}{d}", i)) for d, c in enumerate(first)]
 
@@ -477,7 +481,7 @@ class Kernel:
         f = self.f
         reading: Reading = getattr(self.form, x)
         parts = [self.along(lanes, x, reading.steps, f.add(lane, v), f.sub(left, v), reading.checks, n)
-                 for n, v in enumerate(range(0, width, self.lanes))]
+                 for n, v in enumerate(range(0, self._widest(x), self.lanes))]
         taps = x == "b" and self.form.ranks[4]
         viewed = x == "b" and self.form.windowed
         with f.otherwise(self._viewed(parts)) if viewed else nullcontext():
@@ -521,7 +525,7 @@ class Kernel:
         row = f.at(self.real, target, f.mul(k, width))
         if reading.steps == "unit" and not reading.checks:
             ahead = f.add(depth.scalar(x, f.add(k, 16)), parts[0].where)
-            for line in range(0, width * reading.dtype.itemsize, 64):
+            for line in range(0, self._widest(x) * reading.dtype.itemsize, 64):
                 prefetch(f, f.at("i8", f.at(self.b.memory(reading.dtype), base, ahead), line), 0, 3)
         for v, (part, mask) in enumerate(zip(parts, masks, strict=True)):
             value = self.fetch(x, base, part, offset, mask)
@@ -537,8 +541,9 @@ class Kernel:
         call = "call void @{}.transpose(ptr {}, i64 {}, ptr {}, i64 {})"
         with f.loop(k, kc, n) as turn:
             part = self.along(depth, x, reading.steps, turn.i, f.sub(kc, turn.i), reading.checks)
-            with f.loop(0, width, n) as back:  # from the right: what runs past a row is the next row's beginning
-                v = f.sub((width - 1) // n * n, back.i)
+            last = (self._widest(x) - 1) // n * n
+            with f.loop(0, last + 1, n) as back:  # from the right: what runs past a row is the next row's beginning
+                v = f.sub(last, back.i)
                 to = f.at(self.real, target, f.add(f.mul(turn.i, width), v))
                 used = f.max(f.min(f.sub(left, v), n), 0)
                 if straight:
@@ -599,8 +604,9 @@ class Kernel:
         """``tile[rows][vectors] = Σ_k a[k]·b[k·step]``: a panel of a, and of b the panel or, in place, columns of rows
         that are ``step`` apart. ``ahead``: how far on in b the lines lie that are called to the cache."""
         tile, ty, real = self.form.tile, self.vec, self.real
-        f = self._inner(f"tile{rows}x{vectors}", [("i64", "depth"), ("ptr noalias", "a"), ("ptr noalias", "b"),
-                                                  ("i64", "step"), ("i64", "ahead"), ("ptr noalias", "tile")])
+        f = self._inner(f"tile{rows}x{vectors}", [
+            ("i64", "depth"), ("ptr noalias", "a"), ("i64", "height"), ("ptr noalias", "b"), ("i64", "step"),
+            ("i64", "ahead"), ("ptr noalias", "tile")])
         item = self.form.accumulator.itemsize
         fma = f"llvm.fmuladd.v{self.lanes}f{item * 8}"
         cells = [(i, v) for i in range(rows) for v in range(vectors)]
@@ -616,7 +622,7 @@ class Kernel:
                 for v in range(vectors):
                     n = 2 + i * vectors + v
                     k.next[n] = f.call(ty, fma, f"{ty} {row}", f"{ty} {columns[v]}", f"{ty} {k.state[n]}")
-            k.next[:2] = f.at(real, a, tile.height), f.at(real, b, "%step")
+            k.next[:2] = f.at(real, a, "%height"), f.at(real, b, "%step")
         for (i, v), value in zip(cells, k.state[2:], strict=True):
             f.store(ty, value, f.at(real, "%tile", i * tile.width + v * self.lanes), 64)
         f.do("ret void")
@@ -627,8 +633,8 @@ class Kernel:
         tile, ty, real, item = self.form.tile, self.vec, self.real, self.form.accumulator.itemsize
         places = [f"b{v}" for v in range(tile.vectors)]
         f = self._inner(f"view{rows}x{tile.vectors}", [
-            ("i64", "depth"), ("ptr noalias", "a"), *[("ptr", p) for p in places], ("ptr", "offsets"), ("ptr", "taps"),
-            ("ptr", "masks"), ("ptr noalias", "tile")])
+            ("i64", "depth"), ("ptr noalias", "a"), ("i64", "height"), *[("ptr", p) for p in places],
+            ("ptr", "offsets"), ("ptr", "taps"), ("ptr", "masks"), ("ptr noalias", "tile")])
         b, word = _Vectors(f, self.lanes), f"i{self.lanes}"
         fma = f"llvm.fmuladd.v{self.lanes}f{item * 8}"
         cells = [(i, v) for i in range(rows) for v in range(tile.vectors)]
@@ -650,7 +656,7 @@ class Kernel:
                 for v in range(tile.vectors):
                     n = 1 + i * tile.vectors + v
                     k.next[n] = f.call(ty, fma, f"{ty} {row}", f"{ty} {columns[v]}", f"{ty} {k.state[n]}")
-            k.next[0] = f.at(real, k.state[0], tile.height)
+            k.next[0] = f.at(real, k.state[0], "%height")
         for (i, v), value in zip(cells, k.state[1:], strict=True):
             f.store(ty, value, f.at(real, "%tile", i * tile.width + v * self.lanes), 64)
         f.do("ret void")
@@ -663,22 +669,31 @@ class Kernel:
 
     def _transpose_function(self) -> Function:
         """``to[k·width + i] = from[i·step + k]`` for a square of vectors."""
-        f, n = self._inner("transpose", [("ptr noalias", "from"), ("i64", "step"), ("ptr noalias", "to"),
-                                         ("i64", "width")]), self.lanes
+        n = self.lanes
+        f = self._inner("transpose", [
+            ("ptr noalias", "from"), ("i64", "step"), ("ptr noalias", "to"), ("i64", "width")])
         item = self.form.accumulator.itemsize
-        rows, at = [], "%from"
-        for _ in range(n):
-            rows.append(f.load(self.vec, at, item))
-            at = f.at(self.real, at, "%step")
-        step, at = 1, "%to"
-        while step < n:
-            for i in range(n):
-                if not i & step:
-                    rows[i], rows[i + step] = self._swap(f, rows[i], rows[i + step], step)
-            step *= 2
-        for row in rows:
-            f.store(self.vec, row, at, item)
-            at = f.at(self.real, at, "%width")
+        w = 16 // item  # blocks of w × w, each within 16 bytes of its vectors: gathering the blocks costs loads alone
+        for column in range(0, n, w):
+            square = []
+            for i in range(w):
+                parts = [f.load(f"<{w} x {self.real}>", f.at(self.real, f.at(self.real, "%from", f.mul(i + r, "%step")),
+                                                             column), item) for r in range(0, n, w)]
+                while len(parts) > 1:
+                    size = n // len(parts)
+                    order = ", ".join(f"i32 {k}" for k in range(2 * size))
+                    ty = f"<{size} x {self.real}>"
+                    parts = [f(f"shufflevector {ty} {x}, {ty} {y}, <{2 * size} x i32> <{order}>")
+                             for x, y in zip(parts[::2], parts[1::2], strict=True)]
+                square.append(parts[0])
+            step = 1
+            while step < w:
+                for i in range(w):
+                    if not i & step:
+                        square[i], square[i + step] = self._swap(f, square[i], square[i + step], step)
+                step *= 2
+            for i, row in enumerate(square):
+                f.store(self.vec, row, f.at(self.real, "%to", f.mul(column + i, "%width")), item)
         f.do("ret void")
         return f
 
@@ -747,7 +762,7 @@ class Kernel:
                 rows = _Map(self, "m", chunk.i, mc, part["m"], f.add(arg["m.chunk"], spare))
                 if not form.dots:
                     shares = [share[f"a{d}"] for d in range(form.a.checks)]
-                    self.pack("a", pointers["a"], shares, rows, 0, mc, depth, kc, part["a"], form.tile.height)
+                    self.pack("a", pointers["a"], shares, rows, 0, mc, depth, kc, part["a"], arg["rows"])
                 kept = f.mul(f.sub(chunk.i, stripe.i), arg["n.block"])
                 here = {**part, "partial": f.at(self.real, part["partial"], kept)}
                 self._tiles(pointers, here, rows, mc, columns, nc, depth, kc, first, begins, ends)
@@ -761,8 +776,8 @@ class Kernel:
             alongs = [[self.along(columns, f"c{t}", c.steps, f.add(j.i, v * self.lanes), f.sub(left, v * self.lanes),
                                   0, t * tile.vectors + v)
                        for v in range(tile.vectors)] for t, c in enumerate(form.c)]
-            with f.loop(0, mc, tile.height) as i:
-                height = f.min(f.sub(mc, i.i), tile.height)
+            with f.loop(0, mc, self.arg["rows"]) as i:
+                height = f.min(f.sub(mc, i.i), self.arg["rows"])
                 if form.dots:
                     self._dots(pointers, rows, i.i, height, columns, j.i, f.min(left, tile.width), depth, kc)
                 else:
@@ -806,9 +821,11 @@ class Kernel:
         viewed = view[0] if view else "false"
         with f.when(viewed) if view else nullcontext():
             if view:
-                self._by_rows(height, f"view{{}}x{tile.vectors}(i64 {kc}, ptr {strip}, {view[1]}, ptr {self.tile})")
+                operands = f"(i64 {kc}, ptr {strip}, i64 {self.arg['rows']}, {view[1]}, ptr {self.tile})"
+                self._by_rows(height, f"view{{}}x{tile.vectors}{operands}")
         with f.otherwise(viewed) if view else nullcontext():
-            operands = f"(i64 {kc}, ptr {strip}, ptr {panel[0]}, i64 {panel[1]}, i64 {panel[2]}, ptr {self.tile})"
+            operands = (f"(i64 {kc}, ptr {strip}, i64 {self.arg['rows']}, ptr {panel[0]}, i64 {panel[1]}, "
+                        f"i64 {panel[2]}, ptr {self.tile})")
             thin = f.compare("sle", left, self.lanes)
             with f.when(thin):
                 f.do(f"call void @{self.symbol}.tile{tile.height}x1{operands}")
