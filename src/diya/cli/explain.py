@@ -1,0 +1,54 @@
+"""``diya explain``: every stage of the line for an expression, or for the programs that a script runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from . import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="SCRIPT|EXPRESSION", help="a Python file, or an expression over `torch`")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="what a script gets in sys.argv")
+    parser.add_argument("--stages", default="graph,schedule,loops,memory",
+                        help="which, with commas: graph schedule loops kernels memory llvm assembly, or all "
+                             "(graph,schedule,loops,memory)")
+    parser.epilog = "  diya explain \"torch.randn(8, 8).softmax(-1)\"\n  diya explain train.py --stages all"
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..explain import STAGES, explain
+    from ..shim import install
+
+    chosen = STAGES if options.stages == "all" else tuple(s.strip() for s in options.stages.split(","))
+    unknown = [s for s in chosen if s not in STAGES]
+    if unknown:
+        raise UsageError(f"there is no stage {unknown[0]!r}; stages are {', '.join(STAGES)}")
+    install()
+    import diya as torch
+
+    if options.what.endswith(".py") or os.path.sep in options.what:
+        from . import run as runner
+
+        script = argparse.Namespace(script=options.what, arguments=options.arguments, module=False)
+        shown = explain(lambda: runner.run(script), stages=chosen)
+    else:
+        try:
+            code = compile(options.what, "<expression>", "eval")
+        except SyntaxError as error:
+            raise UsageError(f"neither a .py file nor an expression: {options.what!r} ({error.msg})") from None
+        try:
+            value = eval(code, {"torch": torch, "nn": torch.nn, "F": torch.nn.functional})
+        except Exception as error:
+            raise UsageError(f"the expression failed: {type(error).__name__}: {error}") from None
+        if not isinstance(value, torch.Tensor):
+            raise UsageError(f"the expression is of type {type(value).__name__}; explain shows tensors")
+        shown = explain(value, stages=chosen)
+    for k, one in enumerate(shown if isinstance(shown, list) else [shown]):
+        if isinstance(shown, list):
+            print(f"\n{'═' * 40} program {k + 1} of {len(shown)} {'═' * 40}")
+        print(one)
+    sys.stdout.flush()
+    return 0
