@@ -229,6 +229,16 @@ def test_long_chains():
     check(m.graph(*stored), m.arguments)
 
 
+def test_scalars_of_every_type():
+    m = Maker()
+    values = [(True, dtypes.bool_), (1 << 40, dtypes.int32), (-3, dtypes.uint8), (1e300, dtypes.float32), (2, dtypes.float16),
+              (1.5, dtypes.bfloat16), (2**63, dtypes.uint64), (1 + 2j, dtypes.complex64), (3 - 1j, dtypes.complex128),
+              (7, dtypes.int64)]
+    check(m.graph(*[m("eq", m.scalar(v, d), m.scalar(v, d)) for v, d in values]), m.arguments)
+    outputs = [m.view(m.scalar(v, d), (3,), (0,)) for v, d in values if d.kind != "c"]
+    check(m.graph(*outputs), m.arguments)
+
+
 def test_several_outputs():
     """A node of several outputs is a host step, and so is the choice of one of them."""
     m = Maker()

@@ -192,7 +192,7 @@ class Program:
                 pass  # a number that does not fit its type as it is: converted as the interpreter does
         bits = bytearray(8 * len(values))
         for k, (value, type) in enumerate(zip(values, self._scalar_types, strict=True)):
-            one = interpret.scalar_array(value, type).tobytes()
+            one = interpret.scalar_array(value, type).tobytes()[:8]  # complex128 has more, but no kernel reads it
             bits[8 * k:8 * k + len(one)] = one
         block[:len(values)] = array("q", bytes(bits))
 
