@@ -89,8 +89,8 @@ class Trainer:
             for k in range(self.per_epoch):
                 chosen = order[k * size:(k + 1) * size]
                 x, y = self.x[chosen], self.y[chosen]
-                if self.epoch % 2:
-                    x = x.flip(-1)  # clothes look the same in a mirror
+                mirrored = torch.rand(len(x), 1, 1, 1) < 0.5  # clothes look the same in a mirror
+                x = torch.where(mirrored, x.flip(-1), x)
                 scores = self.model(x)
                 loss = F.cross_entropy(scores, y, label_smoothing=0.05)
                 self.optimizer.zero_grad()
