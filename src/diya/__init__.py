@@ -91,6 +91,9 @@ def __getattr__(name: str):
             if error.name and error.name.startswith(__name__ + "."):
                 raise AttributeError(f"diya has no module {name!r} yet") from None
             raise
+    if name == "torch":  # PyTorch's package holds itself under this name
+        import sys
+        return sys.modules[__name__]
     if name in _FROM:
         value = getattr(importlib.import_module("." + _FROM[name], __name__), name)
         globals()[name] = value

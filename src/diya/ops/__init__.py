@@ -29,12 +29,16 @@ from . import normalization as normalization  # isort: skip
 from . import embedding as embedding  # isort: skip
 from . import attention as attention  # isort: skip
 from . import vision as vision  # isort: skip
+from . import einsum as einsum  # isort: skip
 from . import decomposition as decomposition  # isort: skip
 from . import linalg as linalg  # isort: skip
 from . import special as special  # isort: skip
 from . import spectral as spectral  # isort: skip
 from . import windows as windows  # isort: skip
 from . import masked as masked  # isort: skip
+from . import histogram as histogram  # isort: skip
+from . import private as private  # isort: skip
+from .private import aten as aten  # isort: skip
 from .record import OPERATORS as OPERATORS
 
 

@@ -407,3 +407,17 @@ def empty_strided(size, stride, *, dtype=None, device=None, requires_grad=False,
     n = views.extent(size, stride, 0)[1] + 1
     t = empty(n, dtype=dtype, device=device).as_strided(size, stride).detach()
     return t.requires_grad_() if requires_grad else t
+
+
+@operator(method=False, differentiable=False)
+def empty_permuted(size, physical_layout, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+    """An uninitialised tensor whose dimensions lie in memory in the given order, slowest first."""
+    order = tuple(physical_layout)
+    if sorted(order) != list(range(len(size))):
+        raise RuntimeError(f"Dimensions of physical layout {list(order)} are not a permutation of those of size {list(size)}")
+    check_device(device)
+    t = strided_from_node(engine.append(EMPTY, (), (tuple(size), dtype or dtypes.default_dtype)), order)
+    return t.requires_grad_() if requires_grad else t
+
+
+_new_method("new_empty_strided", empty_strided)

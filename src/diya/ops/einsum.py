@@ -1,165 +1,200 @@
-"""``einsum``: index notation, as a chain of contractions in a greedy order."""
+"""Einstein summation: sums of products over named indices, two operands at a time, each pair one contraction."""
 
 from __future__ import annotations
 
-import string
+import math
+from typing import Any
 
 from ..graph import Affine, Contraction
 from ..tensor import Tensor
 from .contraction import contract
-from .record import operator, result_type
+from .record import operator
+
+Labels = tuple[Any, ...]  # an index is a letter, a number, or ("…", k) for the k-th dimension from the right of an ellipsis
 
 
-def _parse(equation: str, operands: list[Tensor]) -> tuple[list[list[str]], list[str]]:
-    """Labels of every dimension of each operand, and of the output. Ellipsis dimensions get labels of their own."""
-    equation = equation.replace(" ", "")
-    left, arrow, right = equation.partition("->")
+def _parse(equation: str, operands: list[Tensor]) -> tuple[list[Labels], Labels | None]:
+    """The labels of each operand and, if the equation has an arrow, of the result."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(operands):
-        raise RuntimeError(f"einsum(): {'more' if len(terms) < len(operands) else 'fewer'} operands were provided than specified in "
-                           f"the equation: {len(operands)} operands, {len(terms)} subscripts")
-    widest = 0
-    for term, x in zip(terms, operands, strict=True):
-        named = term.replace("...", "", 1)
-        for c in named:
-            if c not in string.ascii_letters:
-                raise RuntimeError(f"einsum(): invalid subscript given at index {term.index(c)} in the equation string, subscripts "
-                                   f"must be in [a-zA-Z]")
-        if "..." in term:
-            widest = max(widest, x.dim() - len(named))
-        if len(named) > x.dim() or "..." not in term and len(named) != x.dim():
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(named)}) does not match the number of "
-                               f"dimensions ({x.dim()}) for operand {terms.index(term)} and no ellipsis was given")
-    labels = []
-    for term, x in zip(terms, operands, strict=True):
-        head, dots, tail = term.partition("...")
-        n = x.dim() - len(head) - len(tail) if dots else 0
-        labels.append([*head, *[f".{k}" for k in range(widest - n, widest)], *tail])
-    ellipsis = [f".{k}" for k in range(widest)]
-    if arrow:
-        head, dots, tail = right.partition("...")
-        out = [*head, *(ellipsis if dots else []), *tail]
-        for c in [*head, *tail]:
-            if out.count(c) > 1:
-                raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
-            if not any(c in term for term in labels):
-                raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
-    else:
-        counts: dict[str, int] = {}
-        for term in labels:
-            for c in term:
-                counts[c] = counts.get(c, 0) + 1
-        out = ellipsis + sorted(c for c, n in counts.items() if n == 1 and not c.startswith("."))
-    return labels, out
+        raise RuntimeError(f"einsum(): {'more' if len(terms) < len(operands) else 'fewer'} operands were provided than specified "
+                           f"in the equation: {len(operands)} operands, {len(terms)} terms in {equation!r}")
+
+    def labels(term: str, what: str) -> list:
+        out: list = []
+        k = 0
+        while k < len(term):
+            if term[k] == ".":
+                if term[k:k + 3] != "..." or ... in out:
+                    raise RuntimeError(f"einsum(): found '.' for {what} that is not part of any ellipsis" if ... not in out else
+                                       f"einsum(): found multiple ellipses for {what}")
+                out.append(...)
+                k += 3
+            elif term[k].isalpha():
+                out.append(term[k])
+                k += 1
+            else:
+                raise RuntimeError(f"einsum(): invalid subscript given at index {equation.find(term) + k} in the equation string "
+                                   f"{equation!r}, subscripts must be in [a-zA-Z]")
+        return out
+    return ([labels(t, f"operand {i}") for i, t in enumerate(terms)],  # type: ignore[misc]
+            labels(right, "the output") if arrow else None)
 
 
-def _diagonals(x: Tensor, labels: list[str]) -> tuple[Tensor, list[str]]:
-    """Repeated labels of one operand are its diagonal."""
-    for c in dict.fromkeys(labels):
-        while labels.count(c) > 1:
-            i = labels.index(c)
-            j = labels.index(c, i + 1)
+def _spread(labels: list, rank: int, what: str) -> Labels:
+    """The ellipsis written out as the dimensions that it stands for."""
+    n = rank - sum(x is not ... for x in labels)
+    if n < 0 or (n and ... not in labels):
+        raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(labels)}) "
+                           f"{'does not match' if ... not in labels else 'is more than'} the number of dimensions ({rank}) for "
+                           f"{what}" + ("" if ... in labels else " and no ellipsis was given"))
+    out: list = []
+    for x in labels:
+        out += [("…", k) for k in range(n - 1, -1, -1)] if x is ... else [x]
+    return tuple(out)
+
+
+def _diagonal(x: Tensor, labels: Labels, what: str) -> tuple[Tensor, Labels]:
+    """Dimensions of one label brought together."""
+    labels_left = list(labels)
+    for label in labels:
+        while labels_left.count(label) > 1:
+            i = labels_left.index(label)
+            j = labels_left.index(label, i + 1)
             if x.shape[i] != x.shape[j]:
-                raise RuntimeError(f"einsum(): subscript {c} is repeated for an operand but the sizes don't match, {x.shape[j]} != "
+                raise RuntimeError(f"einsum(): subscript {label} is repeated for {what} but the sizes don't match, {x.shape[j]} != "
                                    f"{x.shape[i]}")
             x = x.diagonal(0, i, j)
-            labels = [k for d, k in enumerate(labels) if d not in (i, j)] + [c]
-    return x, labels
+            labels_left = [y for k, y in enumerate(labels_left) if k not in (i, j)] + [label]
+    return x, tuple(labels_left)
 
 
-def _sum_out(x: Tensor, labels: list[str], keep: set[str]) -> tuple[Tensor, list[str]]:
-    gone = [d for d, c in enumerate(labels) if c not in keep]
-    if gone:
-        x = x.sum(gone, dtype=x.dtype)
-        labels = [c for c in labels if c in keep]
-    return x, labels
+def _sum_out(x: Tensor, labels: Labels, keep) -> tuple[Tensor, Labels]:
+    gone = [d for d, label in enumerate(labels) if label not in keep]
+    if not gone:
+        return x, labels
+    return x.sum(gone, dtype=x.dtype), tuple(label for label in labels if label in keep)
 
 
-def _pair(a: Tensor, la: list[str], b: Tensor, lb: list[str], keep: set[str]) -> tuple[Tensor, list[str]]:
-    """Two operands to one: labels that nobody else needs are summed in the contraction."""
-    a, la = _sum_out(a, la, keep | set(lb))
-    b, lb = _sum_out(b, lb, keep | set(la))
-    sizes: dict[str, int] = {}
+def _pair(a: Tensor, la: Labels, b: Tensor, lb: Labels, keep, order: Labels | None) -> tuple[Tensor, Labels]:
+    """The product of two operands, summed over what nobody needs any more."""
+    sizes: dict = {}
     for x, labels in ((a, la), (b, lb)):
-        for s, c in zip(x.shape, labels, strict=True):
-            if s != 1 or c not in sizes:
-                sizes[c] = s
-    # A dimension of size 1 broadcasts: the contraction does not index it.
-    gone_a = [d for d, c in enumerate(la) if a.shape[d] == 1 and sizes[c] != 1]
-    gone_b = [d for d, c in enumerate(lb) if b.shape[d] == 1 and sizes[c] != 1]
-    if gone_a:
-        a, la = a.squeeze(gone_a), [c for d, c in enumerate(la) if d not in gone_a]
-    if gone_b:
-        b, lb = b.squeeze(gone_b), [c for d, c in enumerate(lb) if d not in gone_b]
-    shared = [c for c in la if c in lb and c in keep]
-    out = shared + [c for c in la if c not in lb and c in keep] + [c for c in lb if c not in la and c in keep]
-    summed = [c for c in dict.fromkeys(la + lb) if c not in keep]
-    variable = {c: k for k, c in enumerate(out + summed)}
-
-    def at(labels: list[str]) -> tuple[Affine, ...]:
-        return tuple(Affine(((variable[c], 1),)) for c in labels)
-    spec = Contraction(tuple(sizes[c] for c in out + summed), len(out), at(la), at(lb))
+        for n, label in zip(x.shape, labels, strict=True):
+            sizes[label] = n if sizes.get(label, 1) == 1 else sizes[label]
+    # a dimension of size 1 that meets a larger one is dropped: it broadcasts
+    for which in (0, 1):
+        x, labels = ((a, la), (b, lb))[which]
+        ones = [d for d, label in enumerate(labels) if x.shape[d] == 1 and sizes[label] != 1]
+        if ones:
+            x = x.squeeze(ones)
+            labels = tuple(label for d, label in enumerate(labels) if d not in ones)
+        if which == 0:
+            a, la = x, labels
+        else:
+            b, lb = x, labels
+    a, la = _sum_out(a, la, {*keep, *lb})
+    b, lb = _sum_out(b, lb, {*keep, *la})
+    if order is None:
+        shared = [label for label in la if label in lb and label in keep]
+        order = (*shared, *[label for label in la if label in keep and label not in lb],
+                 *[label for label in lb if label in keep and label not in la])
+    out = tuple(label for label in order if label in la or label in lb)
+    summed = [label for label in la if label in lb and label not in keep]
+    variables = {label: i for i, label in enumerate((*out, *summed))}
+    spec = Contraction(tuple(sizes[label] for label in variables), len(out),
+                       tuple(Affine(((variables[label], 1),)) for label in la),
+                       tuple(Affine(((variables[label], 1),)) for label in lb))
     return contract(a, b, spec, "Bmm"), out
 
 
-def _sublist(args) -> tuple[str, list[Tensor]]:
-    """``einsum(x, [0, 1], y, [1, 2], [0, 2])`` as an equation."""
-    def text(numbers) -> str:
-        return "".join("..." if n is Ellipsis else string.ascii_letters[26 + n] if n < 26 else string.ascii_letters[n - 26]
-                       for n in numbers)
-    operands, terms = [], []
-    i = 0
-    while i + 1 < len(args):
-        operands.append(args[i])
-        terms.append(text(args[i + 1]))
-        i += 2
-    equation = ",".join(terms)
-    return (equation + "->" + text(args[i]) if i < len(args) else equation), operands
+def _greedy(labels: list[Labels], sizes: dict, out: Labels) -> list[tuple[int, int]]:
+    """Which pairs to contract, in order: each time the one whose result is smallest compared with what it replaces."""
+    left = [(i, set(x)) for i, x in enumerate(labels)]
+    path = []
+    number = len(left)
 
-
-@operator(method=False, out=False)
-def einsum(*args):
-    """Sums products of elements over the indices that an equation names (``einsum("bij,bjk->bik", a, b)``).
-
-    More than two operands are contracted pair by pair, the pair with the smallest result first.
-    """
-    if isinstance(args[0], str):
-        equation, operands = args[0], list(args[1]) if len(args) == 2 and isinstance(args[1], (list, tuple)) else list(args[1:])
-    else:
-        equation, operands = _sublist(args)
-    if not operands:
-        raise RuntimeError("einsum(): must provide at least one operand")
-    labels, out = _parse(equation, operands)
-    sizes: dict[str, int] = {}
-    for x, term in zip(operands, labels, strict=True):
-        for s, c in zip(x.shape, term, strict=True):
-            if sizes.get(c, 1) != 1 and s not in (1, sizes[c]):
-                raise RuntimeError(f"einsum(): subscript {c} has size {s} for operand {''.join(term)}, which does "
-                                   f"not broadcast with previously seen size {sizes[c]}")
-            sizes[c] = max(sizes.get(c, 1), s) if s else 0
-    d = result_type(*operands) if len({x.dtype for x in operands}) > 1 else operands[0].dtype
-    if any(x.dtype is not d for x in operands):
-        raise RuntimeError(f"einsum(): expected all operands to have the same dtype, got {', '.join(str(x.dtype) for x in operands)}")
-    work = [_diagonals(x, term) for x, term in zip(operands, labels, strict=True)]
-    while len(work) > 1:
-        best = None
-        for i in range(len(work)):
-            for j in range(i + 1, len(work)):
-                others = set(out).union(*(w[1] for k, w in enumerate(work) if k not in (i, j)))
-                both = set(work[i][1]) | set(work[j][1])
-                size = 1
-                for c in both & others:
-                    size *= sizes[c]
-                if best is None or size < best[0]:
-                    best = (size, i, j, others)
+    def volume(names) -> int:
+        return math.prod(sizes[n] for n in names)
+    while len(left) > 1:
+        best: tuple | None = None
+        for p in range(len(left)):
+            for q in range(p + 1, len(left)):
+                a, b = left[p][1], left[q][1]
+                needed = set(out).union(*(x for k, (_, x) in enumerate(left) if k not in (p, q)))
+                result = (a | b) & needed
+                cost = (volume(result) - volume(a) - volume(b), volume(a | b), p, q)
+                if best is None or cost < best[0]:
+                    best = (cost, result)
         assert best is not None
-        _, i, j, others = best
-        merged = _pair(*work[i], *work[j], others)
-        work = [w for k, w in enumerate(work) if k not in (i, j)] + [merged]
-    x, term = _sum_out(*work[0], set(out))
-    missing = [c for c in out if c not in term]  # dimensions of size 1 that broadcasting dropped
-    x = x.reshape([*x.shape, *[1] * len(missing)]) if missing else x
-    term = term + missing
-    x = x.permute([term.index(c) for c in out])
-    shape = [sizes[c] for c in out]
-    return x.expand(shape) if list(x.shape) != shape else x
+        (_, _, p, q), result = best
+        path.append((left[p][0], left[q][0]))
+        left = [x for k, x in enumerate(left) if k not in (p, q)] + [(number, result)]
+        number += 1
+    return path
+
+
+@operator("einsum", method=False, out=False)
+def einsum(*args):
+    """``einsum("bij,bjk->bik", a, b)``, or with numbered indices ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
+
+    Operands are contracted in pairs, the order of three or more chosen greedily by the size of the intermediate results.
+    """
+    if not args:
+        raise TypeError("einsum() missing 1 required positional arguments: 'equation'")
+    out: Any
+    if isinstance(args[0], str):
+        operands = list(args[1][:] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:])
+        if not operands:
+            raise RuntimeError("einsum(): must provide at least one operand")
+        given, out = _parse(args[0], operands)
+    else:
+        operands = list(args[:-1:2] if len(args) % 2 else args[::2])
+        given = [list(x) for x in (args[1:-1:2] if len(args) % 2 else args[1::2])]  # type: ignore[misc]
+        out = list(args[-1]) if len(args) % 2 else None
+    for i, x in enumerate(operands):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"einsum(): operand {i} must be Tensor, not {type(x).__name__}")
+    labels = [_spread(list(x), t.dim(), f"operand {i}") for i, (x, t) in enumerate(zip(given, operands, strict=True))]
+    dots = max((sum(isinstance(y, tuple) for y in x) for x in labels), default=0)
+    ellipsis = tuple(("…", k) for k in range(dots - 1, -1, -1))
+    if out is None:
+        counts = [y for x in labels for y in x if not isinstance(y, tuple)]
+        out = (*ellipsis, *sorted(y for y in set(counts) if counts.count(y) == 1))
+    else:
+        out = tuple(z for y in out for z in (ellipsis if y is ... else (y,)))
+    sizes: dict = {}
+    for i, (x, names) in enumerate(zip(operands, labels, strict=True)):
+        for n, name in zip(x.shape, names, strict=True):
+            if sizes.get(name, 1) not in (1, n) and n != 1:
+                raise RuntimeError(f"einsum(): subscript {name} has size {n} for operand {i} which does not broadcast with "
+                                   f"previously seen size {sizes[name]}")
+            sizes[name] = n if sizes.get(name, 1) == 1 else sizes[name]
+    for y in out:
+        if out.count(y) > 1:
+            raise RuntimeError(f"einsum(): output subscript {y} appears more than once in the output")
+        if y not in sizes:
+            raise RuntimeError(f"einsum(): output subscript {y} does not appear in the equation for any input operand")
+    return _run(operands, labels, sizes, out)
+
+
+def _run(operands: list[Tensor], labels: list[Labels], sizes: dict, out: Labels) -> Tensor:
+    from .record import result_type
+    held: dict[int, tuple[Tensor, Labels]] = {}
+    d = result_type(*operands)
+    for i, (x, names) in enumerate(zip(operands, labels, strict=True)):
+        if x.dtype is not d:
+            raise RuntimeError(f"expected scalar type {operands[0].dtype} but found {x.dtype}: einsum's operands must have one dtype")
+        x, names = _diagonal(x, names, f"operand {i}")
+        elsewhere = set(out).union(*(other for k, other in enumerate(labels) if k != i))
+        held[i] = _sum_out(x, names, elsewhere)
+    path = [(0, 1)] if len(held) == 2 else _greedy([held[i][1] for i in range(len(held))], sizes, out)
+    number = len(held)
+    for i, j in path:
+        (a, la), (b, lb) = held.pop(i), held.pop(j)
+        keep = set(out).union(*(names for _, names in held.values()))
+        held[number] = _pair(a, la, b, lb, keep, out if not held else None)
+        number += 1
+    x, names = held.popitem()[1]
+    return x if names == out else x.permute([names.index(y) for y in out])

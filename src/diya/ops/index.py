@@ -406,6 +406,12 @@ def nonzero(input, *, as_tuple=False):
     return _from_array(np.array(found, np.int64).reshape(input.dim(), -1)).t().detach()
 
 
+@operator(differentiable=False, out=False)
+def argwhere(input):
+    """The positions of elements that are not zero, a row each."""
+    return nonzero(input)
+
+
 @operator()
 def masked_select(input, mask):
     if mask.dtype is not bool_:

@@ -767,7 +767,7 @@ def constant(shape: tuple[int, ...], value, dtype: DType):
     return engine.append(VIEW, (node,), (tuple(shape), (0,) * len(shape), 0))
 
 
-@operator("Tensor.zero_", method="zero_", out=False)
+@operator("zero_", method="zero_", out=False)
 def zero_(input):
     check_inplace(input)
     return assign(input, full_like_node(input, 0))
@@ -968,7 +968,12 @@ def _resize(self, *sizes, memory_format=None):
 
 
 Tensor.resize_ = _resize  # type: ignore[attr-defined]
-Tensor.resize_as_ = lambda self, other, memory_format=None: _resize(self, other.shape)  # type: ignore[attr-defined]
+
+
+@operator("resize_as_", method="resize_as_", out=False, differentiable=False)
+def resize_as_(input, the_template, *, memory_format=None):
+    return _resize(input, the_template.shape, memory_format=memory_format)
+
 
 
 def _set_(self, source=None, storage_offset=0, size=None, stride=None):

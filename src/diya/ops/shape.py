@@ -332,7 +332,14 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     return _scatter_into(input, src, movement.diagonal(_template(input), offset, dim1, dim2))
 
 
-@operator()
+def _as_strided_scatter_grad(g, shape, size, stride, storage_offset):
+    """As PyTorch has it: the input's gradient is that of the part that was written over (its definition differs)."""
+    view = (tuple(size), tuple(stride), storage_offset or 0)
+    part = movement.strided(g.contiguous(), view)
+    return write(g.new_zeros(shape), part, view), part
+
+
+@operator(grad=_as_strided_scatter_grad, inputs=("input", "src"))
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
     view = _template(input).as_strided(size, stride, input._offset if storage_offset is None else storage_offset)
     if src.shape != view.shape:

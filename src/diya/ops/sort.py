@@ -398,7 +398,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
 
 @operator(differentiable=False, out=False)
 def nonzero_static(input, *, size, fill_value=-1):
-    found = input.nonzero()[:size]
+    found = input.nonzero()[:size].contiguous()
     if found.shape[0] < size:
         from .movement import cat
         found = cat([found, found.new_full((size - found.shape[0], found.shape[1]), fill_value)], 0)

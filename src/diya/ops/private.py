@@ -1,0 +1,142 @@
+"""Operators of PyTorch's private names that programs and its own test suite call."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import engine
+from ..dtypes import uint64
+from ..graph import Type, primitive, type_of
+from ..tensor import Tensor, from_node, wrap_dim
+from .activation import softmax
+from .creation import arange, full
+from .elementwise import where
+from .index import check_index
+from .movement import cat
+from .record import operator
+from .reduce import dims_of, kept
+from .scan import cumsum
+from .scatter import index_put, scatter_reduce
+
+
+@operator("_chunk_cat", method=False)
+def _chunk_cat(tensors, dim, num_chunks):
+    """Each tensor, filled with zeros to a multiple of ``num_chunks`` along ``dim``, cut into that many pieces; pieces of
+    one number side by side."""
+    if num_chunks < 1:
+        raise RuntimeError(f"_chunk_cat expects positive num_chunks, got {num_chunks}")
+    parts = []
+    for x in tensors:
+        d = wrap_dim(dim, x.dim())
+        missing = -x.shape[d] % num_chunks
+        if missing:
+            x = cat([x, x.new_zeros([missing if k == d else s for k, s in enumerate(x.shape)])], d)
+        parts.append(x.reshape([*x.shape[:d], num_chunks, -1]))
+    return cat(parts, wrap_dim(dim, tensors[0].dim()) + 1)
+
+
+@operator("_segment_reduce", method=False)
+def _segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, axis=0, unsafe=False, initial=None):
+    """Reduces runs of elements along ``axis``, given by their lengths or offsets (batched over dimensions before it)."""
+    if indices is not None:
+        raise NotImplementedError("segment_reduce(): indices based reduction is not supported yet.")
+    if (lengths is None) == (offsets is None):
+        raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
+    identity = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
+    if reduce not in identity:
+        raise RuntimeError(f"segment_reduce(): reduce must be one of {sorted(identity)}, got {reduce!r}")
+    axis = wrap_dim(axis, data.dim())
+    ends = check_index("segment_reduce", cumsum(lengths, -1) if offsets is None else offsets[..., 1:])
+    starts = ends - lengths if offsets is None else offsets[..., :-1]
+    count = ends.shape[-1]
+    at = arange(data.shape[axis])
+    # The run of each element: how many have ended before it. Elements after the last go to one run too many.
+    run = (ends.unsqueeze(-1) <= at).sum(-2)
+    run = run.reshape([*run.shape, *[1] * (data.dim() - axis - 1)]).expand(data.shape)
+    shape = [count + 1 if d == axis else s for d, s in enumerate(data.shape)]
+    start = full(shape, identity[reduce] if initial is None else float(initial), dtype=data.dtype)
+    name = {"max": "amax", "min": "amin", "mean": "sum"}.get(reduce, reduce)
+    out = scatter_reduce(start, axis, run, data, name).narrow(axis, 0, count)
+    if reduce == "mean":
+        sizes = (ends - starts).reshape([*ends.shape, *[1] * (data.dim() - axis - 1)])
+        empty = sizes == 0
+        out = out / where(empty, sizes * 0 + 1, sizes)
+        if initial is None:
+            out = where(empty, out.new_full((), math.nan), out)
+    return out.contiguous()
+
+
+@operator("_unsafe_masked_index_put_accumulate", method=False, out=False)
+def _unsafe_masked_index_put_accumulate(input, mask, indices, values):
+    """Adds ``values`` where ``mask`` is set at positions that may lie outside where it is not."""
+    safe = [None if i is None else i.clamp(-input.shape[d], input.shape[d] - 1) for d, i in enumerate(indices)]
+    return index_put(input, safe, values.masked_fill(~mask, 0), True)
+
+
+def _interpret_hash(dims, x):
+    bits = x.astype(np.float64).view(np.uint64) if x.dtype.kind == "f" else x.astype(np.int64).view(np.uint64)
+    return np.bitwise_xor.reduce(bits, axis=dims) if dims else bits
+
+
+def _infer_hash(dims, x: Type) -> Type:
+    return type_of(tuple(s for d, s in enumerate(x.shape) if d not in dims), uint64)
+
+
+HASH = primitive("hash_tensor", "host", _infer_hash, interpret=_interpret_hash)
+
+
+@operator(differentiable=False)
+def hash_tensor(input, dim=(), *, keepdim=False, mode=0):
+    """The exclusive or of the elements' bits, as float64 or int64."""
+    if mode:
+        raise RuntimeError(f"hash_tensor: mode must be 0 (xor_sum), got {mode}")
+    if input.dtype.kind == "c":
+        raise RuntimeError("hash_tensor: not implemented for complex tensors")
+    dims = dims_of(dim, input.dim())
+    out = from_node(engine.record(HASH, (input.detach()._value(),), dims))
+    return out.reshape(kept(input.shape, dims)) if keepdim else out
+
+
+@operator("_safe_softmax", method=False, out=False)
+def _safe_softmax(input, dim, dtype=None):
+    """Softmax with zeros, not NaN, where all elements are −inf."""
+    x = input if dtype is None else input.to(dtype)
+    masked = (x == -math.inf).all(dim, keepdim=True)
+    zero = x.new_zeros(())
+    return where(masked, zero, softmax(where(masked, zero, x), dim))
+
+
+class _Overloads:
+    """An operator as ``torch.ops.aten`` shows it: callable, and each of its overloads the same function."""
+
+    def __init__(self, function):
+        self._function = function
+        self.__name__ = function.__name__
+
+    def __call__(self, *args, **kwargs):
+        return self._function(*args, **kwargs)
+
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+
+class Aten:
+    """``torch.ops.aten``: operators by their names there."""
+
+    def __getattr__(self, name: str):
+        from .record import OPERATORS
+        for path in (name, f"nn.functional.{name}", f"linalg.{name.removeprefix('linalg_')}",
+                     f"special.{name.removeprefix('special_')}", f"fft.{name.removeprefix('fft_')}"):
+            if path in OPERATORS:
+                return _Overloads(OPERATORS[path].function)
+        method = Tensor.__dict__.get(name)
+        if callable(method):
+            return _Overloads(method)
+        raise AttributeError(f"torch.ops.aten has no operator {name!r} that diya implements")
+
+
+aten = Aten()
