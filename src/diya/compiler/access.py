@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import views
-from ..graph import Graph, broadcast_shapes
+from ..graph import Graph, broadcast_shapes, contiguous_strides
 
 
 def code_of(graph: Graph) -> Any:
@@ -137,6 +137,36 @@ def viewed(graph: Graph, alias, roots, j: int):
         strides, offset = found
         a = alias[n.inputs[0]]
     return a, strides, offset
+
+
+def spread(graph: Graph, alias, i: int, which: int):
+    """An operand of contraction ``i`` that is a value with zeros between its elements (a ``fold``): the value, and how
+    far apart they are in each dimension. None if it is anything else, or if the contraction cannot be split up into
+    ones that leave the zeros out: that takes a coordinate that one index of the sum moves, at most."""
+    c, j = code_of(graph)[i].attrs, code_of(graph)[i].inputs[which]
+    n = code_of(graph)[alias[j]]
+    if n.op.kind != "fold" or n.type.shape != code_of(graph)[j].type.shape:
+        return None
+    shape, (inner, strides, offset) = n.attrs
+    if offset or len(inner) != len(shape) or inner != code_of(graph)[n.inputs[0]].type.shape:
+        return None
+    steps = [1 if size == 1 else stride // whole for size, stride, whole in
+             zip(inner, strides, contiguous_strides(shape), strict=True)]
+    for size, k, whole, stride, dense in zip(inner, steps, shape, strides, contiguous_strides(shape), strict=True):
+        if k < 1 or not size or (size - 1) * k + 1 != whole or size > 1 and stride != k * dense:
+            return None
+    for (terms, _), k in zip(c[2 + which], steps, strict=True):
+        if sum(v >= c.n_out and q % k != 0 for v, q in terms) > 1:
+            return None
+    return n.inputs[0], tuple(steps)
+
+
+def contracted(graph: Graph, alias, roots, i: int):
+    """The operands of a contraction: for each the stored value that holds it, its shape, strides and offset there, and
+    how far apart the contraction sees its elements (see `spread`)."""
+    for which, j in enumerate(code_of(graph)[i].inputs):
+        j, steps = spread(graph, alias, i, which) or (j, ())
+        yield *viewed(graph, alias, roots, j), tuple(code_of(graph)[j].type.shape), steps
 
 
 PUTS = ("index_put", "scatter")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..dtypes import bool_, int64
 from ..graph import LEAF, PRIMITIVES, SCALAR, Graph, contiguous_strides
-from .access import broadcast_map, index_map, kept_strides, operand_map, position_map, positions, squeeze, viewed
+from .access import broadcast_map, contracted, index_map, kept_strides, operand_map, position_map, positions, squeeze
 from .contraction import Epilogue, Operand, dense
 from .loops import Kernel, Map, Op, Phase
 from .schedule import Schedule, Step
@@ -55,9 +55,8 @@ def lower_contract(schedule: Schedule, step: Step) -> Lowered:
     i, result = step.members[0], step.members[-1]
     n = code[i]
     operands, values = [], []
-    for j in n.inputs:
-        a, strides, offset = viewed(graph, schedule.alias, schedule.roots, j)
-        operands.append(Operand(code[a].type.dtype, tuple(code[j].type.shape), tuple(strides), offset))
+    for a, strides, offset, shape, spread in contracted(graph, schedule.alias, schedule.roots, i):
+        operands.append(Operand(code[a].type.dtype, shape, tuple(strides), offset, spread))
         values.append(a)
     out = dense(code[result].type.dtype, n.type.shape)
     epilogue = None

@@ -16,13 +16,14 @@ from .access import (
     Read,
     Uncomposable,
     broadcast_map,
+    contracted,
     index_map,
     operand_map,
     position_map,
     positions,
+    spread,
     squeeze,
     value_of_put,
-    viewed,
 )
 from .support import COSTS, HEAVY, faults, native
 
@@ -84,7 +85,7 @@ class Roots:
             self.live[j] = True
         for i in range(len(self.code) - 1, -1, -1):
             if self.live[i]:
-                for j in self.code[i].inputs if self.alias[i] == i else (self.alias[i],):
+                for j in self.inputs(i) if self.alias[i] == i else (self.alias[i],):
                     self.live[j] = True
 
     def find_outputs(self) -> None:
@@ -111,7 +112,7 @@ class Roots:
         # An alias that is not wanted itself passes its uses on to what it stands for.
         for i, n in enumerate(code):
             if self.live[i] and alias[i] == i:
-                for j in set(n.inputs):
+                for j in set(self.inputs(i)):
                     uses[alias[j]] += 1
         for i, n in enumerate(code):
             if not self.live[i] or alias[i] != i or n.op is LEAF:
@@ -133,8 +134,8 @@ class Roots:
                 if kind == "write" or put:
                     self.store(alias[n.inputs[0]])
                 if kind == "contract":
-                    for j in n.inputs:
-                        self.store(viewed(self.graph, alias, (), j)[0])
+                    for a, *_ in contracted(self.graph, alias, (), i):
+                        self.store(a)
                 continue
             inline[i] = True
             if kind == "index" or name == "bitcast" and kind == "view":
@@ -169,6 +170,14 @@ class Roots:
         return not self.can[i] or n.type.numel == 0 or n.op.name == "empty" or \
             n.op.kind == "reduce" and self.code[n.inputs[0]].type.numel == 0
 
+    def inputs(self, i: int) -> tuple[int, ...]:
+        """What an instruction reads; a contraction looks through the zeros between elements."""
+        n = self.code[i]
+        if n.op.kind != "contract" or not self.can[i]:
+            return n.inputs
+        found = [spread(self.graph, self.alias, i, which) for which in (0, 1)]
+        return tuple([x[0] if x else j for x, j in zip(found, n.inputs, strict=True)])
+
     def store(self, i: int) -> None:
         if self.code[i].op is not LEAF and self.code[i].op is not SCALAR:
             self.roots.add(i)
@@ -195,7 +204,8 @@ class Roots:
         n = self.code[i]
         kind = n.op.kind
         if kind == "contract" and self.can[i]:
-            return Traced((), [Read(viewed(self.graph, self.alias, self.roots, j)[0], None) for j in dict.fromkeys(n.inputs)], 0)
+            read = dict.fromkeys(a for a, *_ in contracted(self.graph, self.alias, self.roots, i))
+            return Traced((), [Read(a, None) for a in read], 0)
         if self.opaque(i):
             return Traced((), [Read(self.alias[j], None) for j in dict.fromkeys(n.inputs)], 0)
         reads: dict[Read, None] = {}
