@@ -9,6 +9,7 @@ compiled (see ``Tier``).
 
 from __future__ import annotations
 
+import _signal  # what `signal` wraps; the wrapper's conversions would cost more than a small program
 import os
 import sys
 import threading
@@ -34,6 +35,7 @@ for _x in [object()]:
     IN_LOOP = getrefcount(_x)
 del _x, _box
 
+_SIGINT = _signal.SIGINT
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that stays in the parent
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -326,17 +328,16 @@ def _interrupts_wait():
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    import signal
     came: list = []
-    previous = signal.getsignal(signal.SIGINT)
+    previous = _signal.getsignal(_SIGINT)
     if not callable(previous):
         yield
         return
-    signal.signal(signal.SIGINT, lambda *args: came.append(args))
+    _signal.signal(_SIGINT, lambda *args: came.append(args))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        _signal.signal(_SIGINT, previous)
         if came:
             previous(*came[0])
 

@@ -182,16 +182,29 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
     return _scaled(input, beta, outer(vec1, vec2), alpha)
 
 
-def _linear_weight_grad(g, input, weight):
-    k = input.shape[-1]
+@lru_cache(4096)
+def _linear_specs(lead: tuple[int, ...], outs: int, ins: int) -> tuple[Contraction, Contraction, Contraction]:
+    """The contractions of a linear layer: its output, the gradient of its input, and that of its weight."""
+    n = len(lead)
+    batch = range(n)
+    return (Contraction((*lead, outs, ins), n + 1, _v(*batch, n + 1), _v(n, n + 1)),
+            Contraction((*lead, ins, outs), n + 1, _v(*batch, n + 1), _v(n + 1, n)),
+            Contraction((outs, ins, *lead), 2, _v(*range(2, n + 2), 0), _v(*range(2, n + 2), 1)))
+
+
+def _linear_input_grad(g, weight):
     if weight.dim() == 1:
-        return g.reshape(-1) @ input.reshape(-1, k)
-    return g.reshape(-1, weight.shape[0]).t() @ input.reshape(-1, k)
+        return g.unsqueeze(-1) * weight.conj()
+    return contract(g, weight.conj(), _linear_specs(tuple(g.shape[:-1]), *weight.shape)[1], "Mm")
 
 
-_LINEAR = dict(input=lambda g, weight: g @ weight.conj() if weight.dim() == 2 else g.unsqueeze(-1) * weight.conj(),
-               weight=lambda g, input, weight: _linear_weight_grad(g, input.conj(), weight),
-               bias=lambda g, bias: sum_to(g, bias.shape))
+def _linear_weight_grad(g, input, shape, weight):
+    if weight.dim() == 1:
+        return g.reshape(-1) @ input.conj().reshape(-1, shape[-1])
+    return contract(g, input.conj(), _linear_specs(tuple(shape[:-1]), *weight.shape)[2], "Mm")
+
+
+_LINEAR = dict(input=_linear_input_grad, weight=_linear_weight_grad, bias=lambda g, bias: sum_to(g, bias.shape))
 
 
 @operator("nn.functional.linear", method=False, out=False, grad=_LINEAR, inputs=("input", "weight", "bias"), node="Addmm")
@@ -207,7 +220,5 @@ def linear(input, weight, bias=None):
     if weight.dim() == 1:
         out = matmul(input, weight)
     else:
-        *lead, k = input.shape
-        nb = len(lead)
-        out = contract(input, weight, Contraction((*lead, weight.shape[0], k), nb + 1, _v(*range(nb), nb + 1), _v(nb, nb + 1)))
+        out = contract(input, weight, _linear_specs(tuple(input.shape[:-1]), *weight.shape)[0])
     return out if bias is None else out + bias
