@@ -167,43 +167,44 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     k, z, m, n = _depth_order(k, c.sizes, sa[0], sb[0]), *([v for v in order if v in g] for g in (z, m, n))
     streams = {"z": [*sa, *sb, *written], "m": [*sa, *written], "n": [*sb, *written], "k": [*sa, *sb], "t": sb[1:]}
     axes = {g: merge(vs, c.sizes, streams[g], kept) for g, vs in (("z", z), ("m", m), ("n", n), ("k", k), ("t", []))}
+    rows, wide = prod(size for size, _ in axes["m"]), vector_bytes == 64
     reading_b = _reading(b.dtype, len(sb) - 1, axes["n"], 0, axes["k"], len(sa), tile.lanes)
-    sizes = {g: prod(size for size, _ in axes[g]) for g in "zmn"}
-    unbounded = len(sb) > 1 and _taps(n, c.sizes, sb[1:], kept) is None
-    ragged = _ragged(sizes["m"], axes["k"], len(sa), unbounded, tile.lanes)
-    if ragged:
+    ragged = _ragged(rows, axes["k"], len(sa), len(sb) > 1 and _taps(n, c.sizes, sb[1:], kept) is None, tile.lanes)
+    dots = ragged or rows <= SKINNY and len(sa) == len(sb) == 1 and [steps for _, steps in axes["k"]] == [[1, 1]]
+    if dots:
         reading_b = reading_b._replace(along="depth")
+
     g, vs = ("k", k) if reading_b.along == "lanes" else ("n", n)
     tap = _taps(vs, c.sizes, sb[1:], kept)
     if tap is not None:
         streams[g].append(tap)
         axes[g] = merge(vs, c.sizes, streams[g], kept)
         axes["t"] = merge([v for v in vs if tap.steps[v]], c.sizes, streams["t"], kept)
-    valid = _pad(axes["n"], prod(size for size, _ in axes["m"]), tile.lanes) if reading_b.steps == "runs" and (
-        reading_b.along == "lanes" and vector_bytes == 64) else 0
+    runs = wide and reading_b.along == "lanes" and reading_b.steps == "runs"
+    windowed = rows <= VIEWED and b.dtype is accumulator and (
+        runs and len(sb) == 1 or tap is not None and (runs or wide and reading_b[2:] == ("lanes", "unit")))
+    valid = _pad(axes["n"], rows, tile.lanes) if runs else 0
+
     reading_a = _reading(a.dtype, len(sa) - 1, axes["m"], 0, axes["k"], 0, tile.lanes)
     access = []
     for t, x in enumerate((out, *(epilogue.inputs if epilogue else ()))):
         steps = [s[len(sb) + t] for _, s in axes["n"]]
         access.append(Access(x.dtype, "splat" if t and not any(steps) else steps_of(axes["n"], len(sb) + t)))
     spill = out.dtype is not accumulator or access[0].steps != "unit"
-    sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnkt"}
-    if empty:
-        sizes["k"] = 0
-    dots = 0
-    if ragged or (sizes["m"] <= SKINNY and len(sa) == len(sb) == 1 and len(axes["k"]) == 1
-                  and axes["k"][0][1] == [1, 1]):
-        dots = 1 if ragged and sizes["m"] == 1 else 4 if tile.lanes >= 8 else 2
+    down = 0 if not dots else 1 if ragged and rows == 1 else 4 if tile.lanes >= 8 else 2
+    if dots:
         tile = Tile(tile.lanes, 2, (SKINNY,))
-    elif vector_bytes == 64 and sizes["m"] <= SKINNY:
-        tile = Tile(tile.lanes, 3, (8,)) if sizes["m"] > 4 else Tile(tile.lanes, 6, (4,) if sizes["m"] > 1 else (1,))
+    elif wide and rows <= SKINNY:
+        tile = Tile(tile.lanes, 3, (8,)) if rows > 4 else Tile(tile.lanes, 6, (4,) if rows > 1 else (1,))
     if ragged:  # the depth counts vectors
         inner, steps = axes["k"][-1]
         axes["k"] = [(size, [*x, 0]) for size, x in axes["k"][:-1]] + [
             (ceil(inner / tile.lanes), [x * tile.lanes for x in (*steps, 1)])]
-        sizes["k"] = prod(size for size, _ in axes["k"])
     form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnkt"), reading_a, reading_b, tuple(access), spill,
-                epilogue, dots, ragged, valid > 0)
+                epilogue, down, ragged, windowed, valid > 0)
+    sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnkt"}
+    if empty:
+        sizes["k"] = 0
     numbers, tasks, scratch = _blocks(form, sizes)
     numbers.update({"n.valid": valid, "k.valid": 0})
     if form.in_place and sum(size * steps[len(sa)] for size, steps in axes["k"]) * b.dtype.itemsize <= 32768:
@@ -296,7 +297,7 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
     numbers = {"M": m, "N": n, "K": k, "rows": rows, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe,
                "m.chunk": m_chunk, "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks,
-               "k.blocks": k_blocks, "b.in_place": int(m <= (VIEWED if form.windowed else SKINNY)), "taps": sizes["t"]}
+               "k.blocks": k_blocks, "b.in_place": int(m <= SKINNY), "taps": sizes["t"]}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     for name, nbytes in (
             ("a", 0 if form.dots else m_chunk * (k_block + 2) * item + spare),

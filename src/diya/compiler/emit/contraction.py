@@ -81,6 +81,8 @@ class Form(NamedTuple):
     ``dots``: few rows and both operands contiguous along the depth, so that nothing is packed and vectors run along
     the depth, for so many rows at once (0: no).
     ``ragged``: then the depth counts vectors, each within a run of its innermost variable (the stream ``v``).
+    ``windowed``: tiles read b where it lies though its rows are windows, wherever a vector is one run: each row of
+    the depth has its offset, each tap its masks.
     ``padded``: the innermost variable of n (the stream ``v``) counts on to whole vectors, so that no vector wraps.
     """
 
@@ -94,6 +96,7 @@ class Form(NamedTuple):
     epilogue: Any = None
     dots: int = 0
     ragged: bool = False
+    windowed: bool = False
     padded: bool = False
 
     @property
@@ -103,7 +106,8 @@ class Form(NamedTuple):
             return f"{r.dtype.name}/{r.checks} {r.steps} along {r.along}"
         t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnkt", self.ranks, strict=True))
         c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
-        flags = {"spill": self.spill, f"dots{self.dots}": self.dots, "ragged": self.ragged, "padded": self.padded}
+        flags = {"spill": self.spill, f"dots{self.dots}": self.dots, "ragged": self.ragged,
+                 "windowed": self.windowed, "padded": self.padded}
         shape = " ".join([f"tile {t.rows}x{t.vectors}x{t.lanes}", *(name for name, on in flags.items() if on)])
         return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; {shape}"
                 f"{f'; {self.epilogue.key}' if self.epilogue else ''}")
@@ -113,15 +117,7 @@ class Form(NamedTuple):
         """Whether tiles can read b where it lies: rows of memory are rows of a panel."""
         b = self.b
         return (b.steps == "unit" and b.along == "lanes" and not b.checks and b.dtype is self.accumulator
-                and self.ranks[3] <= 1 and not self.dots)
-
-    @property
-    def windowed(self) -> bool:
-        """Whether tiles can read b where it lies though its rows are windows: each row has its offset, each tap its
-        masks. Only where masks cost nothing."""
-        b = self.b
-        return (b.along == "lanes" and b.steps != "strided" and b.dtype is self.accumulator and not self.in_place
-                and (not b.checks or self.ranks[4] > 0) and self.tile.lanes * b.dtype.itemsize == 64 and not self.dots)
+                and self.ranks[3] <= 1 and not self.dots and not self.windowed)
 
     def streams(self, group: str) -> list[str]:
         """The streams that a group's index variables have a part in; ``t`` is the number of the tap."""
@@ -502,8 +498,7 @@ class Kernel:
 
     def _viewed(self, parts: list[_Along]) -> str:
         """Whether a panel of b is read where it lies."""
-        f = self.f
-        return f(f"and i1 {self.single(parts)}, {f.compare('ne', self.arg['b.in_place'], 0)}")
+        return self.single(parts)
 
     def _note_masks(self, first: list, parts: list[_Along]) -> None:
         """Tabulates the masks of a panel of b: by tap and vector."""
