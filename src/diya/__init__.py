@@ -6,6 +6,8 @@ interpreted (`interpret`) or compiled (`compiler`).
 
 from __future__ import annotations
 
+from typing import Any as _Any
+
 __version__ = "0.1.0"
 
 from . import counters as _counters
@@ -81,7 +83,7 @@ _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "rando
 _FROM |= dict.fromkeys(("get_num_threads", "set_num_threads"), "runtime.cpu.threads")
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> _Any:
     """Modules and functions that are imported at their first use."""
     import importlib
     if name in _LAZY:

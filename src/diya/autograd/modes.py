@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from typing import Any
 
 
 class _Modes(threading.local):
@@ -60,7 +61,7 @@ class no_grad(_Switch):
 
     value = False
 
-    def __new__(cls, function=None):
+    def __new__(cls, function=None) -> Any:
         self = object.__new__(cls)
         return self if function is None else self(function)
 
@@ -102,7 +103,7 @@ class set_grad_enabled(_Switch):
 class inference_mode(_Switch):
     """As ``no_grad``; tensors made in the block can never join a graph."""
 
-    def __new__(cls, mode=True):
+    def __new__(cls, mode=True) -> Any:
         self = object.__new__(cls)
         if callable(mode):
             self.mode = True
