@@ -7,10 +7,13 @@ pytest.importorskip("llvmlite")
 
 import diya
 from diya import engine
+from diya.compiler.split import parts_of, split_sums
+from diya.graph import PRIMITIVES, Affine, Contraction, Graph, Instruction, type_of
 
 
 @pytest.mark.parametrize("stride,padding,dilation,groups,kernel", [
-    (1, 1, 1, 1, 3), (2, 1, 1, 1, 3), (2, 0, 1, 1, 1), (3, 1, 1, 1, 2), (2, 2, 2, 1, 3), (1, 1, 1, 4, 3), (2, 1, 1, 4, 3)])
+    (1, 1, 1, 1, 3), (2, 1, 1, 1, 3), (2, 0, 1, 1, 1), (3, 1, 1, 1, 2), (2, 2, 2, 1, 3), (1, 1, 1, 4, 3),
+    (2, 1, 1, 4, 3)])
 def test_compiled_as_interpreted(stride, padding, dilation, groups, kernel):
     def gradients(tier):
         rng = np.random.default_rng(0)
@@ -24,3 +27,30 @@ def test_compiled_as_interpreted(stride, padding, dilation, groups, kernel):
 
     for want, got in zip(gradients(0), gradients(1), strict=True):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())
+
+
+def test_long_sums_are_cut_in_parts():
+    """A weight's gradient of few elements over a large batch: parts that follow from the shapes, summed in order."""
+    def v(*terms):
+        return Affine(tuple((t, 1) for t in terms))
+
+    f32 = diya.float32
+    c = Contraction((6, 3, 3, 24, 60, 60), 3, (v(3), v(0), v(4), v(5)), (v(3), v(1, 4), v(2, 5)))
+    types = type_of((24, 6, 60, 60), f32), type_of((24, 62, 62), f32)
+    node = Instruction(PRIMITIVES["contract"], (0, 1), c, type_of((6, 3, 3), f32))
+    leaves = [Instruction(PRIMITIVES["leaf"], (), t, t) for t in types]
+    assert parts_of(node) == (3, 8)
+    cut = split_sums(Graph((*leaves, node), (2,), (0,))).verify()
+    assert [n.op.name for n in cut.code] == ["leaf", "leaf", "contract", "sum"]
+    assert cut.code[2].type.shape == (8, 6, 3, 3) and cut.outputs == (3,) and cut.donated == (0,)
+    assert parts_of(node._replace(attrs=c._replace(sizes=(6, 3, 3, 1, 60, 60)))) is None
+
+    def gradient(tier):
+        rng = np.random.default_rng(0)
+        with engine.Tier(tier):
+            x, g = (diya.tensor(rng.standard_normal(s).astype("f")) for s in ((24, 1, 62, 62), (24, 6, 60, 60)))
+            w = diya.zeros(6, 1, 3, 3, requires_grad=True)
+            (diya.nn.functional.conv2d(x, w) * g).sum().backward()
+            return w.grad.numpy()
+
+    np.testing.assert_allclose(gradient(1), gradient(0), rtol=1e-4, atol=1e-2)

@@ -145,6 +145,18 @@ def classify(c: Contraction) -> tuple[list[int], list[int], list[int], list[int]
     return z, only_a, only_b, k
 
 
+def task_count(c: Contraction) -> int:
+    """About how many tasks the kernel of a contraction has."""
+    z, *sides, _ = classify(c)
+    m, n = sorted(prod(c.sizes[v] for v in g) for g in sides)
+    return prod(c.sizes[v] for v in z) * ceil(m / (10 * 14)) * ceil(n / _columns(m, n))
+
+
+def _columns(m: int, n: int) -> int:
+    """The most columns of a task: few rows share what is packed of them with few columns."""
+    return max(128, min(1024, ceil(n / 16))) if m <= 4 * SKINNY else 1024
+
+
 def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogue | None, vector_bytes: int,
          arch: str, kept: frozenset | set = frozenset()) -> tuple[Problem, bool]:
     """The matrix product, and whether b's variables became the rows (the operands are exchanged). Variables of one
@@ -290,7 +302,7 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     if form.ragged:
         k_blocks = max(1, ceil(k / 128))
     k_block = max(1, ceil(k / k_blocks))
-    n_block = _even(n, max(128, min(1024, ceil(n / 16))) if m <= 4 * SKINNY else 1024, tile.width)
+    n_block = _even(n, _columns(m, n), tile.width)
     rows = min(tile.rows, key=lambda r: _height_cost(m, r, tile.rows))
     m_chunk = _even(m, 24 * rows, rows)
     m_block, m_stripe = _even(m, 10 * rows, rows), 4 * m_chunk

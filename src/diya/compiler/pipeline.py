@@ -1,6 +1,6 @@
 """The line: a graph to a program, stage by stage.
 
-    graph ▶ schedule ▶ lower ▶ optimise ▶ plan memory ▶ emit ▶ load ▶ run
+    graph ▶ split ▶ schedule ▶ lower ▶ optimise ▶ plan memory ▶ emit ▶ load ▶ run
 
 Every stage is a pure function from one printable value to the next; `Program.stages` shows them all. Memory is planned
 once the kernels are known, because only their index maps say which buffers may be shared.
@@ -30,6 +30,7 @@ from .contraction import lower_contraction
 from .loops import Launch
 from .plan import ARENA, FIRST, SCALARS, Plan, plan
 from .schedule import Schedule, Step
+from .split import split_sums
 
 MAX_ENTRIES = 4096   # kernels kept by key
 
@@ -90,6 +91,7 @@ def load_kernels(launches: list[Launch], target: features.Target) -> dict[str, l
 
 def compile_graph(graph: Graph, target: features.Target | None = None) -> Program:
     """A graph as a program of native kernels. Pure but for the caches of code; safe in any thread."""
+    graph = split_sums(graph)
     if VERIFY:
         graph.verify()
     target = target or features.host()
