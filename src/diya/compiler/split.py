@@ -8,12 +8,14 @@ number of threads.
 
 from __future__ import annotations
 
+from math import prod
+
 from ..graph import PRIMITIVES, Affine, Contraction, Graph, Instruction, type_of
 from .contraction import task_count
 
 PARTS = 8
-WORTH = 4_000_000    # products that make it worth while
-LEAST = 512          # products of one result that make a part
+WORTH = 60_000       # products a sample (an index of the sum's first variable) that make it worth while
+LONG = 1 << 14       # the length of a sum over one variable that does
 
 
 def split_sums(graph: Graph) -> Graph:
@@ -36,18 +38,21 @@ def split_sums(graph: Graph) -> Graph:
 
 
 def parts_of(n: Instruction) -> tuple[int, int] | None:
-    """The index of a contraction's sum that is cut, and into how many parts; None to leave it whole."""
-    c, products = n.attrs, 1
-    for size in c.sizes:
-        products *= size
-    if products < WORTH or n.type.dtype.name not in ("float32", "float64") or task_count(c) > 2:
+    """The index of a contraction's sum that is cut, and into how many parts; None to leave it whole.
+
+    The first index of the sum, where there are others, is a batch as a rule: it has no say, so that another batch size
+    needs no other code.
+    """
+    c = n.attrs
+    if n.type.dtype.name not in ("float32", "float64") or len(c.sizes) == c.n_out:
         return None
-    for var in range(c.n_out, len(c.sizes)):
-        most = min(PARTS, products // n.type.numel // LEAST)
-        count = max((p for p in range(1, most + 1) if c.sizes[var] % p == 0), default=1)
-        if count > 1:
-            return var, count
-    return None
+    first, *rest = range(c.n_out, len(c.sizes))
+    long = n.type.numel * prod(c.sizes[v] for v in rest) >= WORTH if rest else c.sizes[first] >= LONG
+    if not long or task_count(c) > 2:
+        return None
+    counts = {v: max(p for p in range(1, PARTS + 1) if c.sizes[v] % p == 0) for v in rest or [first]}
+    var = max(counts, key=lambda v: (counts[v], -v))
+    return (var, counts[var]) if counts[var] > 1 else None
 
 
 def cut(c: Contraction, var: int, count: int) -> Contraction:
