@@ -5,6 +5,10 @@ in the output and one operand (rows ``m`` and columns ``n``), or not in the outp
 variables of the operand that owns the output's innermost dimension, so that tiles are stored along memory. Variables
 that are neighbours in every address merge. What is left — ranks, whether neighbours are unit apart, which coordinates
 can leave their operand — is the `Form` of the code (emit/contraction.py); sizes, strides and blocks are arguments.
+
+The strategy follows from shapes alone: packed panels by default; b read where it lies for few rows (a matrix's rows, a
+narrow convolution's windows); dot products along the depth for few rows of which both operands are contiguous there;
+operands spread out by zeros as one contraction for each remainder (`phases`); long sums in parts (split.py).
 """
 
 from __future__ import annotations
@@ -167,7 +171,7 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     empty = any(c.sizes[v] == 0 for v in k)
     if empty:
         k = []
-    swapped = _exchange(c, m, n, out, tile)
+    swapped = _exchange(c, m, n, out)
     if swapped:
         a, b, m, n = b, a, n, m
     read = [(b, c.b), (a, c.a)] if not swapped else [(b, c.a), (a, c.b)]
@@ -237,7 +241,7 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     return Problem(form, numbers, tasks, scratch, work), swapped
 
 
-def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand, tile) -> bool:
+def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand) -> bool:
     """Whether a's variables should be the columns: those that the output's innermost dimension belongs to."""
     inner = min((v for v in m + n if c.sizes[v] > 1), key=lambda v: abs(out.strides[v]), default=None)
     return inner is not None and inner in m

@@ -13,6 +13,9 @@ hand, so the code depends on ranks and never on sizes. The streams are ``a`` and
           pack a: panels of m rows    [panel][k][row]
           for each panel of columns, for each panel of rows:  tile = Σ_k a[k]·b[k] in registers; store it
 
+Where few rows would reuse a packed panel, tiles read b in place: rows of a matrix (`Form.in_place`), windows of a
+convolution through a table of offsets and masks (``windowed``), or both operands along the depth (``dots``).
+
 Every output element sums its products in one order (blocks of the depth in turn, k ascending within), whatever range
 of tasks a call is given: results do not depend on the number of threads.
 """
