@@ -17,7 +17,8 @@ from .dtypes import uint8
 from .graph import Node, type_of
 from .runtime.buffer import Buffer, allocate
 
-SNAPSHOT_BYTES = 16 << 20
+SNAPSHOT_BYTES = 16 << 20  # exported memory up to this size is copied when it is read
+COMPARED_BYTES = 16 << 10  # and up to this size the last copy serves again while the memory still equals it
 
 
 class Export:
@@ -31,6 +32,7 @@ class Storage:
     """Bytes that one or more tensors view. ``version`` counts in-place writes, for autograd's checks."""
 
     version = 0
+    copied: tuple[bytes, Node] | None = None  # of exported memory: what the last snapshot held, and its node
     exports: list | bool | None = None  # weak references to live exports; True where the memory is borrowed for good
 
     def __init__(self, node: Node):
@@ -61,6 +63,14 @@ class Storage:
         if self.node.value is not buffer:  # a scalar's value gets memory of its own
             self.node = engine.leaf(buffer, self.node.type)
         return buffer
+
+    def snapshot(self) -> Node:
+        """What (small) exported memory holds at this moment, as a value of its own."""
+        now = self.buffer().array.tobytes()
+        if self.copied is None or self.copied[0] != now or self.copied[1].type is not self.node.type:
+            own = Buffer(np.frombuffer(bytearray(now), np.uint8))
+            self.copied = now, engine.leaf(own, self.node.type)
+        return self.copied[1]
 
     def array(self) -> np.ndarray:
         """The bytes, as a uint8 array that aliases the storage's memory for as long as the array lives."""

@@ -13,11 +13,13 @@ import numpy as np
 from . import dtypes, engine, views
 from .autograd.modes import modes
 from .autograd.tape import AccumulateGrad, GradNode, RemovableHandle, Rule, edge_of, track
-from .device import CPU, check as check_device, device as Device
+from .device import CPU
+from .device import check as check_device
+from .device import device as Device
 from .dtypes import dtype as DType
 from .graph import PRIMITIVES, Node, Size, Type, contiguous_strides, type_of
 from .runtime.buffer import Buffer
-from .storage import SNAPSHOT_BYTES, Storage
+from .storage import COMPARED_BYTES, SNAPSHOT_BYTES, Storage
 
 
 class Tensor:
@@ -181,6 +183,8 @@ class Tensor:
             if node.value is None:
                 storage.buffer()
                 node = storage.node
+            if type.nbytes <= COMPARED_BYTES and self._strides is None and node.type is type:
+                return storage.snapshot()
             if type.nbytes <= SNAPSHOT_BYTES:
                 array = self._array_of(node)
                 return engine.leaf(Buffer.of(np.array(array, order="C", copy=True)), type)
