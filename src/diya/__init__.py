@@ -76,11 +76,25 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "distributions": "distributions", "backends": "backends", "cuda": "cuda", "jit": "jit", "testing": "testing",
          "version": "version", "types": "types", "distributed": "distributed", "export": "export", "profiler": "profiler",
          "storage": "storage", "signal": "signal", "sparse": "sparse", "overrides": "overrides", "onnx": "onnx",
-         "multiprocessing": "multiprocessing", "hub": "hub", "library": "library", "masked": "masked"}
+         "multiprocessing": "multiprocessing", "hub": "hub", "library": "library", "masked": "masked",
+         "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_dynamo": "_dynamo", "_C": "_C"}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explain"}
 _FROM |= dict.fromkeys(("get_num_threads", "set_num_threads"), "runtime.cpu.threads")
+
+
+def _compiler_name(name: str) -> _Any:
+    """What is ``torch.compiler`` to a PyTorch program: directions to a tracer. The package itself is diya's compiler."""
+    from . import _dynamo
+    if name in _dynamo.COMPILER:
+        return getattr(_dynamo, name)
+    raise AttributeError(f"module 'torch.compiler' has no attribute {name!r}")
+
+
+from . import compiler as compiler  # noqa: E402
+
+compiler.__getattr__ = _compiler_name  # type: ignore[attr-defined]
 
 
 def __getattr__(name: str) -> _Any:

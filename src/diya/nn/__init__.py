@@ -30,7 +30,7 @@ def factory_kwargs(kwargs: dict | None) -> dict:
 
 
 def __getattr__(name: str):
-    if name in ("parallel", "grad", "common_types"):
+    if name in ("parallel", "grad", "common_types", "attention"):
         import importlib
         return importlib.import_module("." + name, __name__)
     if name == "DataParallel":

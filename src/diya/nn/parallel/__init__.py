@@ -1,3 +1,4 @@
 """Parallel modules."""
 
 from .data_parallel import DataParallel as DataParallel
+from .distributed import DistributedDataParallel as DistributedDataParallel

@@ -1,0 +1,113 @@
+"""``torch._dynamo`` and ``torch.compiler``: directions to PyTorch's bytecode tracer.
+
+diya records operations as they run and compiles what comes again, so there is no tracer to direct: a function that is
+"disabled" or "allowed" runs as it is written. The names of ``torch.compiler`` are those of `COMPILER`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+COMPILER = ("compile", "reset", "allow_in_graph", "assume_constant_result", "disable", "is_compiling",
+            "is_dynamo_compiling", "is_exporting", "list_backends", "cudagraph_mark_step_begin",
+            "set_stance", "substitute_in_graph", "wrap_numpy", "nested_compile_region", "set_enable_guard_collectives")
+
+
+def is_compiling() -> bool:
+    """False: no Python code runs under a tracer."""
+    return False
+
+
+is_dynamo_compiling = is_exporting = is_compiling
+
+
+def _as_written(function: Any = None, *args, **kwargs) -> Any:
+    """``function`` itself, or a decorator that returns its function."""
+    return function if function is not None else lambda function: function
+
+
+disable = run = allow_in_graph = disallow_in_graph = assume_constant_result = forbid_in_graph = _as_written
+nonstrict_trace = wrap_numpy = nested_compile_region = _as_written
+
+
+def substitute_in_graph(original_fn: Callable, *, can_constant_fold_through: bool = False,
+                        skip_signature_check: bool = False) -> Callable:
+    """A decorator that returns its function: nothing is traced, so nothing is substituted."""
+    return lambda traceable: traceable
+
+
+def graph_break(msg: str = "") -> None:
+    """Nothing to break."""
+
+
+def mark_dynamic(t, index, **kwargs) -> None:
+    """Nothing to mark: sizes are arguments of compiled code."""
+
+
+maybe_mark_dynamic = mark_static = mark_dynamic
+
+
+def mark_static_address(t, guard: bool = True) -> None:
+    """Nothing to mark."""
+
+
+def reset() -> None:
+    """Nothing was traced."""
+
+
+def cudagraph_mark_step_begin() -> None:
+    """There are no CUDA graphs."""
+
+
+def list_backends(exclude_tags=("debug", "experimental")) -> list[str]:
+    return ["inductor"]
+
+
+@contextlib.contextmanager
+def set_stance(stance: str = "default", **kwargs) -> Iterator[None]:
+    """Accepted: stances choose between tracing and running, and everything runs."""
+    yield
+
+
+def set_enable_guard_collectives(enabled: bool) -> bool:
+    """Accepted. Returns the former setting, which is always False: there are no guards."""
+    return False
+
+
+def compile(*args, **kwargs) -> Any:
+    """`torch.compile`."""
+    from ._public import compile
+    return compile(*args, **kwargs)
+
+
+def optimize(*args, **kwargs) -> Callable:
+    """A decorator like `torch.compile`."""
+    return _as_written()
+
+
+def explain(function: Callable, *args, **kwargs):
+    raise NotImplementedError("torch._dynamo.explain is not supported: torch.explain(function) shows diya's programs")
+
+
+class _Config(SimpleNamespace):
+    """Settings of the tracer, which are kept and read by nobody."""
+
+    @contextlib.contextmanager
+    def patch(self, arg: Any = None, value: Any = None, **changes) -> Iterator[None]:
+        changes |= arg if isinstance(arg, dict) else {} if arg is None else {arg: value}
+        former = dict(vars(self))
+        vars(self).update(changes)
+        try:
+            yield
+        finally:
+            vars(self).clear()
+            vars(self).update(former)
+
+
+config = _Config(cache_size_limit=8, recompile_limit=8, suppress_errors=False, verbose=False, capture_scalar_outputs=False,
+                 capture_dynamic_output_shape_ops=False, optimize_ddp=True, dynamic_shapes=True,
+                 automatic_dynamic_shapes=True, assume_static_by_default=True, inline_inbuilt_nn_modules=True)
+exc = SimpleNamespace(Unsupported=type("Unsupported", (RuntimeError,), {"__doc__": "Never raised: nothing is traced."}))

@@ -1,0 +1,43 @@
+"""``torch.hub``: no repository and no weights are fetched. The cache's folder is real, and files in it are loaded."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.error import HTTPError as HTTPError
+from urllib.parse import urlparse as urlparse
+
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
+_dir: str | None = None
+
+
+def get_dir() -> str:
+    """``$TORCH_HOME/hub``, or ``~/.cache/torch/hub``, or what `set_dir` said."""
+    if _dir is not None:
+        return _dir
+    home = os.getenv("TORCH_HOME") or os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")
+    return os.path.join(os.path.expanduser(home), "hub")
+
+
+def set_dir(d: str) -> None:
+    global _dir
+    _dir = os.path.expanduser(d)
+
+
+def load_state_dict_from_url(url: str, model_dir: str | None = None, map_location=None, progress: bool = True,
+                             check_hash: bool = False, file_name: str | None = None, weights_only: bool = False):
+    """Loads the file of that name from the cache. Raises NotImplementedError if it would have to be downloaded."""
+    folder = model_dir or os.path.join(get_dir(), "checkpoints")
+    path = os.path.join(folder, file_name or os.path.basename(urlparse(url).path))
+    if not os.path.exists(path):
+        raise NotImplementedError(f"torch.hub does not download: put the file of {url} at {path}")
+    from .serialization import load
+    return load(path, map_location=map_location, weights_only=weights_only)
+
+
+def __getattr__(name: str):
+    if name in ("load", "list", "help", "download_url_to_file"):
+        def refuse(*args, **kwargs):
+            raise NotImplementedError(f"torch.hub.{name} is not supported: diya does not download code or weights")
+        return refuse
+    raise AttributeError(f"module 'torch.hub' has no attribute {name!r}")

@@ -1,0 +1,114 @@
+"""``torch.library``: operators of one's own, as Python functions. Names and schemas are kept under ``torch.ops``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from . import ops
+
+
+class CustomOpDef:
+    """A function under a qualified name. Its kernel is the function; `register_autograd` gives it a gradient."""
+
+    def __init__(self, name: str, function: Callable):
+        self._qualname, self._function = name, function
+        self._backward: Callable | None = None
+        self._setup_context: Callable | None = None
+        self.__name__, self.__doc__ = name.rpartition("::")[2], function.__doc__
+
+    def __call__(self, *args, **kwargs):
+        if self._backward is None:
+            return self._function(*args, **kwargs)
+        if kwargs:
+            import inspect
+            bound = inspect.signature(self._function).bind(*args, **kwargs)
+            bound.apply_defaults()
+            args = bound.args
+        return self._differentiable.apply(*args)
+
+    def register_autograd(self, backward: Callable, /, *, setup_context: Callable | None = None) -> None:
+        """``backward(ctx, *grads)`` returns the gradients of the inputs; ``setup_context(ctx, inputs, output)`` saves."""
+        from .autograd import Function
+        kernel = self._function
+
+        class Differentiable(Function):
+            @staticmethod
+            def forward(ctx, *args):
+                output = kernel(*args)
+                if setup_context is not None:
+                    setup_context(ctx, args, output)
+                return output
+
+            @staticmethod
+            def backward(ctx, *grads):
+                return backward(ctx, *grads)
+        Differentiable.__name__ = self.__name__
+        self._backward, self._setup_context, self._differentiable = backward, setup_context, Differentiable
+
+    def register_kernel(self, device_types=None, func: Callable | None = None, /) -> Callable:
+        """Another kernel: taken if it is for the CPU or for all devices."""
+        def take(function: Callable) -> Callable:
+            if device_types is None or "cpu" in ([device_types] if isinstance(device_types, str) else device_types):
+                self._function = function
+            return function
+        return take if func is None else take(func)
+
+    def register_fake(self, function: Callable, /) -> Callable:
+        """Accepted: shapes are read off the results of the function itself."""
+        return function
+
+
+_defined: dict[str, CustomOpDef] = {}
+
+
+def custom_op(name: str, fn: Callable | None = None, /, *, mutates_args: Any = (), device_types: Any = None,
+              schema: str | None = None, tags: Any = None) -> Any:
+    """Makes a function an operator ``namespace::name``, which ``torch.ops.namespace.name`` finds."""
+    space, separator, short = name.partition("::")
+    if not separator or not short:
+        raise ValueError(f"expected a name of the form 'namespace::name', got {name!r}")
+
+    def define(function: Callable) -> CustomOpDef:
+        made = _defined[name] = CustomOpDef(name, function)
+        if not hasattr(ops, space):
+            setattr(ops, space, SimpleNamespace())
+        setattr(getattr(ops, space), short, made)
+        return made
+    return define if fn is None else define(fn)
+
+
+triton_op = custom_op
+
+
+def _find(op: Any) -> CustomOpDef:
+    found = op if isinstance(op, CustomOpDef) else _defined.get(op)
+    if found is None:
+        raise NotImplementedError(f"operator {op!r} was not made by torch.library.custom_op: others cannot be changed")
+    return found
+
+
+def register_fake(op: Any, func: Callable | None = None, /, **options) -> Any:
+    """Accepted: shapes are read off the results of the function itself."""
+    return func if func is not None else lambda function: function
+
+
+impl_abstract = register_fake
+
+
+def register_autograd(op: Any, backward: Callable, /, *, setup_context: Callable | None = None, lib=None) -> None:
+    """Gives an operator of `custom_op` a gradient."""
+    _find(op).register_autograd(backward, setup_context=setup_context)
+
+
+def register_kernel(op: Any, device_types=None, func: Callable | None = None, /, **options) -> Any:
+    return _find(op).register_kernel(device_types, func)
+
+
+class Library:
+    """Refused where made: schemas of PyTorch's dispatcher are not read. Use `custom_op`."""
+
+    def __init__(self, *args, **kwargs):
+        raise NotImplementedError("torch.library.Library is not supported: there is no dispatcher to register with. "
+                                  "torch.library.custom_op is")
