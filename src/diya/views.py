@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .graph import contiguous_strides
 
 
@@ -70,6 +72,7 @@ def dense_strides(shape, order) -> tuple[int, ...]:
     return tuple(strides)
 
 
+@lru_cache(1 << 14)
 def reshape_strides(shape, strides, new) -> tuple[int, ...] | None:
     """Strides that show the same elements in shape ``new`` without a copy, or None if there are none."""
     if 0 in shape:
@@ -102,6 +105,7 @@ def reshape_strides(shape, strides, new) -> tuple[int, ...] | None:
     return tuple(out)
 
 
+@lru_cache(1 << 14)
 def compose(inner_shape, inner_strides, inner_offset, shape, strides, offset):
     """The view (shape, strides, offset) of the dense result of an inner view, as one view of what that view reads.
 

@@ -12,7 +12,7 @@ the tape, and its rule (see `diya.autograd.tape`) stands for all of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 from .. import dtypes, engine, views
@@ -97,9 +97,11 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                 handled, result = _overridden(call, args, kwargs if out is None else {**kwargs, "out": out})
                 if handled:
                     return result
-            if out is None:
-                return function(*args, **kwargs)
-            return write_out(name, out, function(*args, **kwargs))
+            try:
+                result = function(*args, **kwargs)
+            except (AttributeError, WrongArgument) as error:
+                raise _wrong_argument(name, function, args, kwargs, error) from None
+            return result if out is None else write_out(name, out, result)
     else:
         @wraps(function)
         def call(*args, **kwargs):
@@ -107,8 +109,43 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                 handled, result = _overridden(call, args, kwargs)
                 if handled:
                     return result
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except (AttributeError, WrongArgument) as error:
+                raise _wrong_argument(name, function, args, kwargs, error) from None
     return call
+
+
+class WrongArgument(TypeError):
+    """Something else was given where a tensor is expected. ``value`` is what was given."""
+
+    def __init__(self, message: str, value):
+        super().__init__(message)
+        self.value = value
+
+
+def _wrong_argument(name: str, function: Callable, args: tuple, kwargs: dict, error) -> BaseException:
+    """The TypeError for an argument that is no tensor, named as the user's call names it; an error that is about
+    anything else, as it is."""
+    value = error.value if isinstance(error, WrongArgument) else getattr(error, "obj", _ABSENT)
+    if isinstance(value, Tensor) or value is None and not isinstance(error, WrongArgument) and value not in args:
+        return error
+    code = function.__code__
+    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    kind = type(value).__name__
+    for i, x in enumerate(args):
+        called = f"'{names[i]}' (position {i + 1})" if i < min(len(names), code.co_argcount) else f"{i + 1}"
+        if x is value:
+            return WrongArgument(f"{name}(): argument {called} must be Tensor, not {kind}", value)
+        if isinstance(x, (tuple, list)):
+            for k, y in enumerate(x):
+                if y is value:
+                    return WrongArgument(f"{name}(): argument {called} must be tuple of Tensors, but found element of type {kind} "
+                                         f"at pos {k}", value)
+    for key, x in kwargs.items():
+        if x is value:
+            return WrongArgument(f"{name}(): argument '{key}' must be Tensor, not {kind}", value)
+    return error
 
 
 def _with_rule(function: Callable, rule: Rule) -> Callable:
@@ -329,14 +366,18 @@ def finish(node: Node, *operands) -> Tensor:
 
 def _layout_order(shape, operands) -> tuple[int, ...] | None:
     """The memory order that PyTorch's TensorIterator gives a result, or None if it is row-major."""
+    return _iterator_order(shape, tuple([(x._type.shape, x.stride()) for x in operands
+                                         if isinstance(x, Tensor) and x._type.shape]))
+
+
+@lru_cache(1 << 14)
+def _iterator_order(shape: tuple[int, ...], layouts: tuple) -> tuple[int, ...] | None:
     rank = len(shape)
     strides = []
-    for x in operands:
-        if isinstance(x, Tensor) and x._type.shape:
-            lead = rank - len(x._type.shape)
-            own = x.stride()
-            strides.append([0] * lead + [0 if s == 1 and n != 1 else st for s, st, n in
-                                         zip(x._type.shape, own, shape[lead:], strict=True)])
+    for own_shape, own in layouts:
+        lead = rank - len(own_shape)
+        strides.append([0] * lead + [0 if s == 1 and n != 1 else st for s, st, n in
+                                     zip(own_shape, own, shape[lead:], strict=True)])
     order = list(range(rank))[::-1]  # fastest first, as TensorIterator keeps it
 
     def swap(a: int, b: int) -> int:
@@ -372,6 +413,17 @@ def operand(x, compute: DType) -> tuple[Node, Any]:
     return engine.scalar(x, compute), None
 
 
+def only(name: str, kinds: str, *tensors) -> None:
+    """Raises NotImplementedError for a tensor of another dtype kind, as PyTorch does where it has no kernel."""
+    for x in tensors:
+        if isinstance(x, Tensor) and x._type.dtype.kind not in kinds:
+            raise NotImplementedError(f'"{name}" not implemented for \'{_long_name(x._type.dtype)}\'')
+
+
+def not_int(name: str, argument: str, value) -> Any:
+    raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(value).__name__}")
+
+
 def is_number(x) -> bool:
     return isinstance(x, (int, float, complex)) or (not isinstance(x, Tensor) and hasattr(x, "dtype") and hasattr(x, "item")
                                                     and getattr(x, "shape", None) == ())
@@ -394,7 +446,7 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
 
     def check(d: DType) -> DType:
         if (d.kind == "c" and not complex_ok) or (d.kind == "b" and not bool_ok) or (only and d.kind not in only):
-            raise RuntimeError(f'"{short}_cpu" not implemented for \'{_long_name(d)}\'')
+            raise NotImplementedError(f'"{short}_cpu" not implemented for \'{_long_name(d)}\'')
         return d
 
     if len(inputs) == 1:
@@ -469,5 +521,5 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
     return public
 
 
-def _wrong_operand(name: str, argument: str, value) -> TypeError:
-    return TypeError(f"{name}(): argument '{argument}' must be Tensor or Number, not {type(value).__name__}")
+def _wrong_operand(name: str, argument: str, value) -> WrongArgument:
+    return WrongArgument(f"{name}(): argument '{argument}' must be Tensor or Number, not {type(value).__name__}", value)
