@@ -3,6 +3,7 @@ given; what needs a TorchScript archive is refused."""
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -58,7 +59,7 @@ class ScriptModule:
 
 
 ScriptFunction = type("ScriptFunction", (), {"__doc__": "No object is one."})
-Final: Any = Any
+Final = typing.Final
 Attribute = type("Attribute", (), {"__doc__": "A typed attribute of a script module.",
                                    "__init__": lambda self, value, type=None: setattr(self, "value", value)})
 
