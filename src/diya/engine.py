@@ -193,6 +193,8 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
         count = len(_pending)
         nodes = _pending[:count]
         del _pending[:count]
+        if _failed:  # views that stayed pending, of what has failed since
+            nodes = [n for n in nodes if n.value is None]
         _made_bytes = 0
         if not nodes:
             if wanted is not None and wanted.value is None:

@@ -29,7 +29,6 @@ from . import normalization as normalization  # isort: skip
 from . import embedding as embedding  # isort: skip
 from . import attention as attention  # isort: skip
 from . import vision as vision  # isort: skip
-from . import einsum as einsum  # isort: skip
 from . import decomposition as decomposition  # isort: skip
 from . import linalg as linalg  # isort: skip
 from . import special as special  # isort: skip

@@ -12,7 +12,7 @@ from ..graph import Affine, Contraction, infer_elementwise, primitive, type_of
 from ..tensor import Tensor, from_node, wrap_dim
 from . import elementwise as ew
 from .elementwise import where
-from .record import elementwise, operator, result_type
+from .record import WrongArgument, elementwise, only, operator, result_type
 from .scan import cumsum
 
 
@@ -43,7 +43,9 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
 
 @operator(inplace=True)
 def lerp(input, end, weight):
-    if not isinstance(end, Tensor) or end.dtype is not input.dtype:
+    if not isinstance(end, Tensor):
+        raise WrongArgument(f"lerp(): argument 'end' must be Tensor, not {type(end).__name__}", end)
+    if end.dtype is not input.dtype:
         raise RuntimeError(f"expected dtype {input.dtype} for `end` but got dtype {getattr(end, 'dtype', type(end).__name__)}")
     if input.dtype.name in ("float16", "bfloat16"):
         w = weight.to(dtypes.float32) if isinstance(weight, Tensor) else weight
@@ -66,6 +68,7 @@ def logaddexp(input, other):
 
 @operator(method=True)
 def logaddexp2(input, other):
+    only("logaddexp2", "buif", input, other)
     return _logaddexp(input, other, ew.exp2, lambda x: ew.log1p(x) / math.log(2))
 
 
@@ -100,16 +103,22 @@ def complex(real, imag):
 
 @operator(method=False)
 def polar(abs, angle):
+    if abs.dtype is not angle.dtype or abs.dtype.kind != "f":
+        raise RuntimeError(f"Expected both inputs to be Float or Double tensors of one dtype but got {abs.dtype} and {angle.dtype}")
     return complex(abs * angle.cos(), abs * angle.sin())
 
 
 @operator(inplace=True)
 def deg2rad(input):
+    if input.dtype.kind == "c":
+        raise RuntimeError("deg2rad is not supported for complex tensors.")
     return input * (math.pi / 180)
 
 
 @operator(inplace=True)
 def rad2deg(input):
+    if input.dtype.kind == "c":
+        raise RuntimeError("rad2deg is not supported for complex tensors.")
     return input * (180 / math.pi)
 
 
@@ -133,6 +142,7 @@ def _limits(d) -> float:
 
 @operator(inplace=True)
 def xlogy(input, other):
+    only("xlogy", "buif", input, other)
     a, b = _float_pair(input, other)
     x = where(a == 0, where(b.isnan(), b, _zero(b)), a * where(a == 0, _one(b), b).log())
     return x
@@ -140,6 +150,7 @@ def xlogy(input, other):
 
 @operator("special.xlog1py", method=False)
 def xlog1py(input, other):
+    only("xlog1py", "buif", input, other)
     a, b = _float_pair(input, other)
     return where(a == 0, where(b.isnan(), b, _zero(b)), a * where(a == 0, _zero(b), b).log1p())
 
@@ -160,6 +171,7 @@ def _float_pair(a, b) -> tuple[Tensor, Tensor]:
 
 @operator(inplace=True)
 def logit(input, eps=None):
+    only("logit", "buif", input)
     x = input if input.dtype.kind == "f" else input.to(dtypes.default_dtype)
     if eps is not None:
         x = x.clamp(eps, 1 - eps)
@@ -220,13 +232,20 @@ lcm = elementwise("lcm", primitive("lcm", "elementwise", infer_elementwise, inte
                   ("input", "other"), only="ui")
 
 
+def _real_only(name: str, x: Tensor) -> None:
+    if x.dtype.kind == "c":
+        raise RuntimeError(f"{name} does not support complex inputs.")
+
+
 @operator(method=True, differentiable=False)
 def isneginf(input):
+    _real_only("isneginf", input)
     return input == -math.inf if input.dtype.kind == "f" else ew.isnan(input)
 
 
 @operator(method=True, differentiable=False)
 def isposinf(input):
+    _real_only("isposinf", input)
     return input == math.inf if input.dtype.kind == "f" else ew.isnan(input)
 
 
@@ -292,9 +311,8 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
 @operator()
 def logcumsumexp(input, dim):
     """log of the running Σ exp, in numpy's pairwise log-add so that nothing overflows."""
-    dim = wrap_dim(dim, input.dim())
-    x = input if input.dtype.kind in "fc" else input.to(dtypes.default_dtype)
-    return _lcse(x, dim)
+    only("logcumsumexp_out_cpu", "fc", input)
+    return _lcse(input, wrap_dim(dim, input.dim()))
 
 
 def _complex_lcse(dim: int, x: np.ndarray) -> np.ndarray:
@@ -320,12 +338,18 @@ def _lcse_grad(g, input, out, dim):
     if not input.dim():
         return g
     if input.dtype.kind == "c":
-        return flip(cumsum(flip(g * (-out).exp().conj(), dim), dim), dim) * input.exp().conj()
+        shift = out.detach().real.amax(dim, True)  # taken out, so that nothing overflows
+        return flip(cumsum(flip(g * (shift - out).exp().conj(), dim), dim), dim) * (input - shift).exp().conj()
     # Σ over j ≥ i of g_j · exp(x_i − out_j), for the signs of g apart, in logs
-    zero = _zero(g)
-    up = flip(_lcse(flip(where(g > 0, g, zero).log() - out, dim), dim), dim)
-    down = flip(_lcse(flip(where(g < 0, -g, zero).log() - out, dim), dim), dim)
-    return (up + input).exp() - (down + input).exp()
+    least = g.new_full((), -math.inf)
+
+    def part(size, present):
+        present = present & (out > -math.inf)
+        logs = where(present, where(present, size, _one(g)).log() - where(present, out, _zero(g)), least)
+        total = flip(_lcse(flip(logs, dim), dim), dim)
+        some = total > -math.inf
+        return where(some, where(some, total + input, _zero(g)).exp(), _zero(g))
+    return part(g, g > 0) - part(-g, g < 0)
 
 
 _lcse = operator("logcumsumexp.float", method=False, out=False, grad=dict(input=_lcse_grad))(_lcse_forward)
@@ -381,6 +405,9 @@ def linalg_cross(input, other, *, dim=-1):
     dim = wrap_dim(dim, input.dim())
     if input.shape[dim] != 3 or other.shape[dim] != 3:
         raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}")
+    only("cross", "uifc", input)
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"linalg.cross: inputs must have the same dtype, got {input.dtype} and {other.dtype}")
     a, b = broadcast_tensors(input, other)
     return roll(a, -1, dim) * roll(b, -2, dim) - roll(a, -2, dim) * roll(b, -1, dim)
 
@@ -438,8 +465,14 @@ def tensordot(a, b, dims=2):
                                       tuple(Affine(((at_b[d], 1),)) for d in range(b.dim()))), "Tensordot")
 
 
-@operator()
+@operator(inplace=True)
 def renorm(input, p, dim, maxnorm):
+    """Each slice along ``dim`` scaled down to a ``p``-norm of at most ``maxnorm``."""
+    if p <= 0 or maxnorm < 0:
+        raise RuntimeError(f"renorm: expected {'a positive norm' if p <= 0 else 'maxnorm to be >= 0'} but got "
+                           f"{p if p <= 0 else maxnorm}")
+    if input.dim() < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions")
     from .norm import vector_norm
     dim = wrap_dim(dim, input.dim())
     rest = [d for d in range(input.dim()) if d != dim]
@@ -452,6 +485,8 @@ def renorm(input, p, dim, maxnorm):
 def cov(input, *, correction=1, fweights=None, aweights=None):
     if input.dim() > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions")
+    if input.dtype is bool_:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
     x = input if input.dim() == 2 else input.reshape(1, -1)
     if x.dtype.kind not in "fc":
         x = x.to(dtypes.default_dtype)

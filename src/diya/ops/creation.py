@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..device import check as check_device
 from .. import dtypes, engine
+from ..device import check as check_device
 from ..dtypes import dtype as DType
 from ..graph import Size, primitive, type_of
 from ..tensor import Tensor, _from_array, from_node, from_numpy, strided_from_node
 from .movement import EMPTY, constant, order_for, sizes_of
-from .record import operator
+from .record import is_number, operator
 
 IOTA = primitive("iota", "source", lambda attrs: type_of((attrs[0],), attrs[1]),
                  interpret=lambda attrs, type: np.arange(attrs[0]).astype(type.dtype.compute))
@@ -39,8 +39,13 @@ def _sizes(size) -> tuple[int, ...]:
 
 
 def _like_sizes(size, kwargs) -> tuple[int, ...]:
+    """The shape of ``f(2, 3)``, ``f((2, 3))`` or ``f(size=(2, 3))``; ``kwargs`` holds the keywords that f does not name."""
     if "size" in kwargs:
         size = (kwargs.pop("size"),)
+    elif not size:
+        raise TypeError("missing 1 required positional argument: 'size'")
+    if kwargs:
+        raise TypeError(f"got an unexpected keyword argument {next(iter(kwargs))!r}")
     return _sizes(size)
 
 
@@ -106,6 +111,8 @@ def scalar_tensor(s, *, dtype=None, device=None, requires_grad=False, layout=Non
 
 def _new_method(name: str, make):
     def method(self, *args, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, **named):
+        if not isinstance(self, Tensor):
+            raise TypeError(f"descriptor '{name}' for 'Tensor' objects doesn't apply to a '{type(self).__name__}' object")
         if "size" in named:
             args = (named.pop("size"), *args)
         return make(*args, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad, **named)
@@ -172,9 +179,18 @@ def range_(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
     return t.requires_grad_() if requires_grad else t
 
 
+def _endpoint(x):
+    """A number, or the only element of a tensor."""
+    if isinstance(x, Tensor):
+        return x.item()
+    if not is_number(x):
+        raise TypeError(f"start and end must be Numbers or 0-dim Tensors, not {type(x).__name__}")
+    return x
+
+
 @operator(method=False, differentiable=False)
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
-    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    start, end = (_endpoint(x) for x in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     d = dtype or (dtypes.default_dtype.to_complex() if isinstance(start, complex) or isinstance(end, complex) else dtypes.default_dtype)
@@ -202,7 +218,7 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
 
 @operator(method=False, differentiable=False)
 def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
-    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    start, end = (_endpoint(x) for x in (start, end))
     d = dtype or dtypes.default_dtype
     if d.kind in "ui":
         start, end = int(start), int(end)
@@ -270,7 +286,7 @@ def _infer_dtype(data) -> DType:
             continue
         if isinstance(x, Tensor):
             d = x.dtype
-        elif isinstance(x, (np.ndarray, np.generic)) and not isinstance(x, (float, complex)):
+        elif isinstance(x, (np.ndarray, np.generic)):
             d = dtypes.FROM_NUMPY.get(x.dtype)
             if d is None:
                 raise TypeError(f"can't convert np.ndarray of type {x.dtype}")
@@ -393,11 +409,15 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False) -> Ten
 
 @operator(method=False, differentiable=False)
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pin_memory=False):
+    if row < 0 or col < 0:
+        raise RuntimeError(f"row and col must be non-negative, got {row} and {col}")
     return _from_array(np.ascontiguousarray(np.stack(np.tril_indices(row, offset, col))).astype((dtype or dtypes.int64).numpy))
 
 
 @operator(method=False, differentiable=False)
 def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pin_memory=False):
+    if row < 0 or col < 0:
+        raise RuntimeError(f"row and col must be non-negative, got {row} and {col}")
     return _from_array(np.ascontiguousarray(np.stack(np.triu_indices(row, offset, col))).astype((dtype or dtypes.int64).numpy))
 
 

@@ -206,11 +206,16 @@ PLUnpacked = namedtuple("lu_unpack", ["P", "L", "U"])
 @operator(method=False)
 def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     """(P, L, U) from packed factors; what is not asked for is empty."""
+    if LU_data.dim() < 2:
+        raise RuntimeError(f"torch.lu_unpack: LU_data must have at least 2 dimensions, got size {list(LU_data.shape)}")
     m, n = LU_data.shape[-2:]
     if LU_pivots.dtype is not int32:
         raise RuntimeError(f"torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype, got "
                            f"{LU_pivots.dtype}")
     k = min(m, n)
+    if LU_pivots.shape != (*LU_data.shape[:-2], k):
+        raise RuntimeError(f"torch.lu_unpack: LU_pivots is expected to be of size {[*LU_data.shape[:-2], k]} for LU_data of size "
+                           f"{list(LU_data.shape)}, got {list(LU_pivots.shape)}")
     empty = LU_data.new_empty(0)
     p = permutation_matrix(LU_pivots, m, LU_data.dtype) if unpack_pivots else empty
     if not unpack_data:
@@ -409,6 +414,9 @@ def householder_product(input, tau):
     """The first columns of the product of Householder reflectors, as geqrf gives them."""
     matrices("torch.linalg.householder_product", input, argument="input")
     m, n = input.shape[-2:]
+    if tau.dtype is not input.dtype or tau.shape[:-1] != input.shape[:-2]:
+        raise RuntimeError(f"torch.linalg.householder_product: expected tau of dtype {input.dtype} and batch {list(input.shape[:-2])}, "
+                           f"got {tau.dtype} of size {list(tau.shape)}")
     if m < n:
         raise RuntimeError("torch.linalg.householder_product: input.shape[-2] must be greater than or equal to input.shape[-1]")
     if n < tau.shape[-1]:
@@ -427,6 +435,13 @@ Tensor.orgqr = householder_product  # type: ignore[attr-defined]
 def ormqr(input, tau, other, left=True, transpose=False):
     """The product of Householder reflectors (all of its columns) with ``other``, without forming it."""
     matrices("torch.ormqr", input, argument="input")
+    matrices("torch.ormqr", other, argument="other")
+    if tau.dtype is not input.dtype or other.dtype is not input.dtype or tau.shape[:-1] != input.shape[:-2]:
+        raise RuntimeError(f"torch.ormqr: expected tau and other of dtype {input.dtype}, and tau of batch {list(input.shape[:-2])}, got "
+                           f"{tau.dtype} of size {list(tau.shape)} and {other.dtype}")
+    if other.shape[-2 if left else -1] != input.shape[-2]:
+        raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to input.shape[-2], got "
+                           f"{other.shape[-2 if left else -1]} and {input.shape[-2]}")
     if not left:
         return by_columns(ormqr(input, tau, other.mH, True, not transpose).mH)
     reflectors = _reflectors(input, tau)
@@ -736,4 +751,9 @@ LDL_SOLVE = host("linalg.ldl_solve", lambda attrs, ld, p, b: type_of(
 @operator("linalg.ldl_solve", method=False, differentiable=False)
 def ldl_solve(LD, pivots, B, *, hermitian=False):
     """Solves A X = B from the factors of `ldl_factor`."""
+    matrices("torch.linalg.ldl_solve", B, argument="B")
+    if LD.dtype is not B.dtype or pivots.dtype is not int32 or pivots.shape != LD.shape[:-1] or B.shape[-2] != LD.shape[-1]:
+        raise RuntimeError(f"torch.linalg.ldl_solve: expected B of dtype {LD.dtype} with {LD.shape[-1]} rows and int32 pivots of size "
+                           f"{list(LD.shape[:-1])}, got {B.dtype} of size {list(B.shape)} and {pivots.dtype} of size "
+                           f"{list(pivots.shape)}")
     return call(LDL_SOLVE, bool(hermitian), matrices("torch.linalg.ldl_solve", LD.detach(), True, "LD"), pivots, B.detach(), columns=True)

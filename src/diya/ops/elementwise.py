@@ -14,7 +14,7 @@ from .. import dtypes, engine
 from ..dtypes import bool_
 from ..graph import PRIMITIVES, infer_elementwise, infer_predicate, primitive, type_of
 from ..tensor import Tensor
-from .record import elementwise, is_number, operator, result_type
+from .record import WrongArgument, elementwise, is_number, only, operator, result_type
 
 # -- primitives without an operator of their own name ------------------------------------------------------------------
 
@@ -319,16 +319,17 @@ erf = unary("erf", _vectorised(math.erf), lambda g, input: g * ((-input * input)
 erfc = unary("erfc", _vectorised(math.erfc), lambda g, input: g * ((-input * input).exp() * (-2 / math.sqrt(math.pi))),
              complex_ok=False)
 lgamma = unary("lgamma", _vectorised(_lgamma), lambda g, input: g * input.digamma(), complex_ok=False)
-floor = unary("floor", np.floor, lambda g: g * 0, kind="default", complex_ok=False)
-ceil = unary("ceil", np.ceil, lambda g: g * 0, kind="default", complex_ok=False)
-trunc = unary("trunc", np.trunc, lambda g: g * 0, kind="default", complex_ok=False, aliases=("fix",))
+floor = unary("floor", np.floor, lambda g: g * 0, kind="default", complex_ok=False, bool_ok=False)
+ceil = unary("ceil", np.ceil, lambda g: g * 0, kind="default", complex_ok=False, bool_ok=False)
+trunc = unary("trunc", np.trunc, lambda g: g * 0, kind="default", complex_ok=False, bool_ok=False, aliases=("fix",))
 _round = elementwise("round.even", _prim("round", np.rint), method=False, inplace=False, complex_ok=False, node="Round",
                      grad=dict(input=lambda g: g * 0))
 
 
 @operator(inplace=True)
 def round(input, *, decimals=0):
-    if input.dtype.kind in "uib":
+    only("round", "uif", input)
+    if input.dtype.kind in "ui":
         return input.clone()
     if decimals == 0:
         return _round.core(input)
@@ -338,6 +339,7 @@ def round(input, *, decimals=0):
 
 @operator(inplace=True)
 def frac(input):
+    only("frac", "f", input)
     return input - trunc(input)
 
 
@@ -356,14 +358,14 @@ gt = _compare("gt", np.greater, aliases=("greater",))
 ge = _compare("ge", np.greater_equal, aliases=("greater_equal",))
 
 
-def _test(name: str, numpy):
-    return elementwise(name, _prim(name, numpy, infer_predicate), inplace=False)
+def _test(name: str, numpy, **flags):
+    return elementwise(name, _prim(name, numpy, infer_predicate), inplace=False, **flags)
 
 
 isnan = _test("isnan", lambda x: np.isnan(x) if np.asarray(x).dtype.kind in "fc" else np.zeros(np.shape(x), bool))
 isfinite = _test("isfinite", lambda x: np.isfinite(x) if np.asarray(x).dtype.kind in "fc" else np.ones(np.shape(x), bool))
 isinf = _test("isinf", lambda x: np.isinf(x) if np.asarray(x).dtype.kind in "fc" else np.zeros(np.shape(x), bool))
-signbit = _test("signbit", lambda x: np.signbit(x) if np.asarray(x).dtype.kind == "f" else np.asarray(x) < 0)
+signbit = _test("signbit", lambda x: np.signbit(x) if np.asarray(x).dtype.kind == "f" else np.asarray(x) < 0, complex_ok=False)
 bitwise_and = elementwise("bitwise_and", _prim("bitwise_and", np.bitwise_and), ("input", "other"), only="bui")
 bitwise_or = elementwise("bitwise_or", _prim("bitwise_or", np.bitwise_or), ("input", "other"), only="bui")
 bitwise_xor = elementwise("bitwise_xor", _prim("bitwise_xor", np.bitwise_xor), ("input", "other"), only="bui")
@@ -374,6 +376,8 @@ _logical_not = elementwise("logical_not", _prim("logical_not", lambda x: x == 0,
 
 
 def _truth(x):
+    if not isinstance(x, Tensor) and not is_number(x):
+        raise WrongArgument(f"logical operators expect Tensors or numbers, not {type(x).__name__}", x)
     return x if isinstance(x, Tensor) and x.dtype is bool_ else x != 0 if isinstance(x, Tensor) else bool(x)
 
 
@@ -550,14 +554,20 @@ Tensor.is_conj = lambda self: False  # type: ignore[attr-defined]
 Tensor.is_neg = lambda self: False  # type: ignore[attr-defined]
 
 
+def _tensor(x) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise WrongArgument(f"expected a Tensor, not {type(x).__name__}", x)
+    return x
+
+
 @operator(out=False)
 def resolve_conj(input):
-    return input
+    return _tensor(input)
 
 
 @operator(out=False)
 def resolve_neg(input):
-    return input
+    return _tensor(input)
 
 
 def _part(index: int):

@@ -14,7 +14,7 @@ from ..graph import Node, Type, broadcast_shapes, primitive, type_of
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, _from_array, assign, check_inplace, from_node, wrap_dim
 from .movement import cast, slice_dim
-from .record import operator
+from .record import is_number, operator
 
 # -- primitives --------------------------------------------------------------------------------------------------------
 
@@ -236,8 +236,8 @@ def getitem(self: Tensor, key) -> Tensor:
     view, advanced, _ = _parse(self, key)
     if not advanced:
         if view is self:
-            from .movement import _ALIAS_RULE
             from ..tensor import view_of
+            from .movement import _ALIAS_RULE
             return view_of(self, self.shape, self.stride(), self._offset, _ALIAS_RULE)
         return view
     order, at, indices = _arrange(view, advanced)
@@ -377,6 +377,8 @@ def masked_fill(input, mask, value):
                                f"dimension(s).")
         value = value.to(input.dtype)
     else:
+        if not is_number(value):
+            raise TypeError(f"masked_fill(): argument 'value' must be Number or a 0-dim Tensor, not {type(value).__name__}")
         if isinstance(value, complex) and input.dtype.kind != "c" or isinstance(value, float) and input.dtype.kind in "ui":
             raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
         value = from_node(engine.scalar(value, input.dtype))

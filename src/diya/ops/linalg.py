@@ -252,6 +252,11 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False)
 def linalg_lu_solve(LU, pivots, B, *, left=True, adjoint=False):
     """X with A X = B (X A = B; Aᴴ in place of A) from the factors of `lu_factor`."""
     matrices("torch.linalg.lu_solve", LU, True, "LU")
+    matrices("torch.linalg.lu_solve", B, argument="B")
+    _same_dtype("torch.linalg.lu_solve", LU, B)
+    if pivots.shape != LU.shape[:-1] or B.shape[-2 if left else -1] != LU.shape[-1]:
+        raise RuntimeError(f"torch.linalg.lu_solve: incompatible shapes of LU {list(LU.shape)}, pivots {list(pivots.shape)} and B "
+                           f"{list(B.shape)}")
     if not left:
         return linalg_lu_solve(LU, pivots, B.mH, adjoint=not adjoint).mH
     p, lower, upper = lu_unpack(LU, pivots)
@@ -642,6 +647,7 @@ def linalg_matmul(input, other):
 def vecdot(x, y, *, dim=-1):
     if x.dtype.kind not in "fc":
         raise RuntimeError(f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
+    _same_dtype("linalg.vecdot", x, y)
     return (x.conj() * y).sum(dim)
 
 

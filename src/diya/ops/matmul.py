@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from .. import dtypes
-from ..graph import Affine, Contraction, broadcast_shapes
 from ..autograd.tape import sum_to
+from ..graph import Affine, Contraction, broadcast_shapes
 from ..tensor import Tensor
 from .contraction import contract
 from .record import _long_name, operator
@@ -139,6 +139,8 @@ Tensor.__rmatmul__ = lambda self, other: matmul(other, self) if isinstance(other
 
 
 def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
+    if x.dtype is not product.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {_long_name(x.dtype)} and {_long_name(product.dtype)}")
     if product.dtype.kind in "biu":  # scales of integers are integers
         beta, alpha = int(beta), int(alpha)
     if alpha != 1:

@@ -14,7 +14,7 @@ from ..autograd.tape import Rule, track
 from ..dtypes import dtype as DType
 from ..graph import Size, Type, contiguous_strides, primitive, type_of
 from ..tensor import AS_STRIDED, Tensor, _layout, assign, check_inplace, from_node, strided_from_node, view_of, wrap_dim
-from .record import operator
+from .record import not_int, operator
 
 # -- primitives --------------------------------------------------------------------------------------------------------
 
@@ -218,6 +218,11 @@ def sizes_of(args) -> tuple[int, ...]:
             s = s.__index__()
         out.append(s)
     return tuple(out)
+
+
+def _index(name: str, argument: str, value) -> int:
+    """An integer argument: an int, or an integer tensor of one element."""
+    return value.__index__() if hasattr(value, "__index__") else not_int(name, argument, value)
 
 
 def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
@@ -506,7 +511,7 @@ def narrow(input, dim, start, length):
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
-    start = int(start)
+    start, length = _index("narrow", "start", start), _index("narrow", "length", length)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -size <= start <= size:
@@ -649,7 +654,7 @@ def split(input, split_size_or_sections, dim=0):
             raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at "
                                f"dimension {dim}), but got split_sizes={sections}")
     else:
-        step = int(split_size_or_sections)
+        step = _index("split", "split_size", split_size_or_sections)
         if step < 0 or (step == 0 and size):
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}" if step < 0 else
                                f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")

@@ -53,7 +53,7 @@ def _vector_norm_grad(g, x, out, shape, ord, dim, keepdim):
     if ord == 1:
         return x.sgn() * g
     if ord == 2:
-        return where(out == 0, x * 0, x * (g / out))
+        return x * where(out == 0, zero, g / where(out == 0, out.new_ones(()), out))
     a = x.abs()
     if ord in (math.inf, -math.inf):
         hit = (a == out) | (a.isnan() & out.isnan())
@@ -76,9 +76,13 @@ def _check(x: Tensor, dtype) -> Tensor:
 @operator("norm")
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     if p in ("nuc",):
-        from ..linalg import matrix_norm
+        from .linalg import matrix_norm
+        if dim is None and input.dim() != 2:
+            raise RuntimeError(f"norm(): the nuclear norm expects a matrix, got {input.dim()} dimensions: pass dim=")
         return matrix_norm(input, "nuc", dim if dim is not None else (-2, -1), keepdim, dtype=dtype)
     if p == "fro" or p is None:
         p = 2
+    if isinstance(p, str):
+        raise RuntimeError(f"norm(): p must be a number, 'fro' or 'nuc', got {p!r}")
     dim = [dim] if isinstance(dim, int) else dim
     return vector_norm(input, float(p), dim, keepdim, dtype=dtype)

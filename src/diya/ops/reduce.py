@@ -180,8 +180,8 @@ def _prod_grad(g, input, out, shape, dims):
     """Exact where factors are zero: the product of the others, by products from the left and from the right."""
     from .movement import flip
     from .scan import cumprod
-    if not shape:
-        return g
+    if not shape or 0 in shape:
+        return _unreduce(g, shape, dims)
     order = [d for d in range(len(shape)) if d not in dims] + list(dims)
     lead = [shape[d] for d in range(len(shape)) if d not in dims]
     x = input.permute(order).reshape([*lead, -1])

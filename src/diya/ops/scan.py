@@ -37,8 +37,9 @@ def _cumprod_grad(g, input, out, dim):
     """Σ over j ≥ i of g_j · (product of the factors up to j other than i), exact where factors are zero."""
     if not input.dim() or not input.numel():
         return g
-    n = input.shape[dim]
     from .elementwise import where
+    if modes.grad:
+        return _cumprod_grad_exact(g, input, dim)
     zeros = input == 0
     simple = flip(cumsum(flip((g * out.conj()), dim), dim), dim) / where(zeros, input.new_ones(()), input).conj()
     # before the first zero, `simple` is right; at it, the sum over the products that skip it; after it, zero
@@ -47,8 +48,19 @@ def _cumprod_grad(g, input, out, dim):
     skipped = where(first, input.new_ones(()), input)
     others = cumprod(skipped, dim)
     at_first = flip(cumsum(flip(where(seen == 1, g * others.conj(), g.new_zeros(())), dim), dim), dim)
-    del n
     return where(seen == 0, simple, where(first, at_first, g.new_zeros(())))
+
+
+def _cumprod_grad_exact(g, input, dim):
+    """As above by its definition, in quadratic space, for a gradient that is differentiated again."""
+    from .creation import arange
+    from .elementwise import where
+    x, g = input.movedim(dim, -1), g.movedim(dim, -1)
+    i = arange(x.shape[-1])
+    own = i.unsqueeze(-1) == i
+    factors = where(own, x.new_ones(()), x.unsqueeze(-2))  # row i has 1 in place of x_i
+    products = where(i >= i.unsqueeze(-1), cumprod(factors, -1).conj(), x.new_zeros(()))
+    return (products * g.unsqueeze(-2)).sum(-1).movedim(-1, dim)
 
 
 _CUMPROD = Rule("Cumprod", ("input",), dict(input=_cumprod_grad))

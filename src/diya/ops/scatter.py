@@ -13,7 +13,7 @@ from ..runtime.buffer import Buffer
 from ..tensor import Tensor, from_node, wrap_dim
 from .elementwise import where
 from .index import _as_index, _check, check_index, gather, getitem, put_at, take_at
-from .record import operator
+from .record import WrongArgument, is_number, operator
 
 _REDUCE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
@@ -74,6 +74,8 @@ def _part(src: Tensor, index: Tensor) -> Tensor:
 
 def _scatter(name: str, input: Tensor, dim: int, index: Tensor, src, reduce: str) -> Tensor:
     if not isinstance(src, Tensor):
+        if not is_number(src):
+            raise WrongArgument(f"{name}(): argument 'src' must be Tensor or Number, not {type(src).__name__}", src)
         src = from_node(engine.scalar(src, input.dtype)).expand(index.shape)
         dim, index = _prepare(name, input, dim, index, None)
     else:
@@ -104,11 +106,11 @@ _SUM = Rule("ScatterAdd", ("input", "index", "src"), dict(input=lambda g: g, src
 def _reduced_grad(g, input, index, src, out, dim, reduce):
     if reduce == "prod":
         ratio = out / where(input == 0, input.new_ones(()), input)
-        gi = where(input == 0, g * _record(input.new_ones(input.shape), dim, index, src, "prod"), g * ratio)
+        gi = where(input == 0, g * _scatter("scatter_reduce", input.new_ones(input.shape), dim, index, src, "prod"), g * ratio)
         taken = gather(out * g, dim, index) / where(src == 0, src.new_ones(()), src)
         zeros = (src == 0)
         count = _record(input.new_zeros(input.shape), dim, index, zeros.to(input.dtype), "sum")
-        without = _record(input, dim, index, where(zeros, src.new_ones(()), src), "prod")
+        without = _scatter("scatter_reduce", input, dim, index, where(zeros, src.new_ones(()), src), "prod")
         alone = gather(where(count == 1, without * g, g.new_zeros(())), dim, index)
         return gi, None, where(zeros, alone, taken)
     # amax, amin: shared evenly by all that equal the result
@@ -178,6 +180,14 @@ def _front(input: Tensor, dim: int) -> Tensor:
     return input.movedim(dim, 0) if dim else input
 
 
+def _same_but(dim: int, name: str, input: Tensor, source: Tensor) -> None:
+    """Raises unless the sizes agree in every dimension but ``dim``."""
+    a, b = ([s for d, s in enumerate(x.shape) if d != dim] for x in (input, source))
+    if a != b:
+        raise RuntimeError(f"{name}: Source/destination tensor must have same slice shapes. Destination slice shape: {a} at "
+                           f"dimension {dim} and source slice shape: {b} at dimension {dim}.")
+
+
 @operator(inplace=True)
 def index_add(input, dim, index, source, *, alpha=1):
     dim, index = _along("index_add", input, dim, index)
@@ -192,6 +202,7 @@ def index_add(input, dim, index, source, *, alpha=1):
     if source.shape[dim] != index.numel():
         raise RuntimeError(f"index_add_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
                            f"({source.shape[dim]}), for dim: {dim}")
+    _same_but(dim, "index_add_", input, source)
     out = put_at(_front(input, dim), [index], _front(source, dim), True)
     return out.movedim(0, dim).contiguous() if dim else out
 
@@ -209,6 +220,7 @@ def index_copy(input, dim, index, source):
     if source.shape[dim] != index.numel():
         raise IndexError(f"index_copy_(): Number of indices ({index.numel()}) should be equal to source.size(dim) "
                          f"({source.shape[dim]})")
+    _same_but(dim, "index_copy_", input, source)
     out = put_at(_front(input, dim), [index], _front(source, dim), False)
     return out.movedim(0, dim).contiguous() if dim else out
 
@@ -273,8 +285,11 @@ def index_put(input, indices, values, accumulate=False):
 def put(input, index, source, accumulate=False):
     if index.dtype is not int64:
         raise RuntimeError(f"put_(): Expected a long tensor for index, but got {index.dtype}")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = {input.dtype} and "
+                           f"source.dtype = {source.dtype}")
     if index.numel() != source.numel():
-        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = "
+        raise IndexError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = "
                            f"{source.numel()}, index.numel() = {index.numel()}")
     flat = put_at(input.reshape(-1), [index.reshape(-1)], source.reshape(-1), accumulate)
     return flat.reshape(input.shape)

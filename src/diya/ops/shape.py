@@ -192,6 +192,8 @@ def meshgrid(*tensors, indexing=None):
     xs = _sequence(tensors)
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    if not xs:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
     if any(x.dim() > 1 for x in xs):
         raise RuntimeError("torch.meshgrid: Expected 0D or 1D tensor in the tensor list")
     if any(x.dtype is not xs[0].dtype for x in xs):
@@ -209,6 +211,9 @@ def meshgrid(*tensors, indexing=None):
 @operator(method=False, out=False)
 def cartesian_prod(*tensors):
     xs = _sequence(tensors)
+    for x in xs:
+        if x.dim() != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(x.shape)}")
     if len(xs) == 1:
         return xs[0]
     return stack([g.reshape(-1) for g in meshgrid(*xs, indexing="ij")], 1)
@@ -234,6 +239,8 @@ def block_diag(*tensors):
     xs = [_grow2(x) for x in tensors]
     if any(x.dim() > 2 for x in xs):
         raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions")
+    if not xs:
+        return zeros(1, 0)
     d = result_type(*xs)
     rows, columns = sum(x.shape[0] for x in xs), sum(x.shape[1] for x in xs)
     out = zeros(rows, columns, dtype=d)

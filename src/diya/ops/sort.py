@@ -14,7 +14,7 @@ from ..graph import Type, primitive, type_of
 from ..tensor import Tensor, _from_array, from_node, wrap_dim
 from .elementwise import maximum, minimum, where
 from .index import grid, put_at
-from .record import _long_name, operator
+from .record import WrongArgument, is_number, not_int, only, operator
 from .reduce import amax, amin, argmax, argmin
 
 PICK = primitive("pick", "pick", lambda i, types: types[i], interpret=lambda i, values: values[i])
@@ -87,8 +87,7 @@ _rules: dict[str, Rule] = {}
 
 
 def _no_complex(name: str, x: Tensor) -> None:
-    if x.dtype.kind == "c":
-        raise RuntimeError(f'"{name}" not implemented for \'{_long_name(x.dtype)}\'')
+    only(name, "buif", x)
 
 
 @operator()
@@ -114,10 +113,10 @@ def msort(input):
 
 @operator()
 def topk(input, k, dim=-1, largest=True, sorted=True):
-    _no_complex("topk", input)
+    only("topk", "uif", input)
     dim = wrap_dim(dim, input.dim())
     n = input.shape[dim] if input.dim() else 1
-    k = int(k)
+    k = k.__index__() if hasattr(k, "__index__") else not_int("topk", "k", k)
     if not 0 <= k <= n:
         raise RuntimeError(f"selected index k out of range: k is {k}, the size of dimension {dim} is {n}")
     values, indices = sort(input, dim, largest)
@@ -128,7 +127,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
 
 @operator()
 def kthvalue(input, k, dim=-1, keepdim=False):
-    _no_complex("kthvalue", input)
+    only("kthvalue_cpu", "uif", input)
     dim = wrap_dim(dim, input.dim())
     n = input.shape[dim] if input.dim() else 1
     if not 1 <= k <= n:
@@ -181,7 +180,7 @@ def aminmax(input, *, dim=None, keepdim=False):
 
 def _median_operator(name: str, result, ignore_nan: bool):
     def make(input, dim=None, keepdim=False):
-        _no_complex(name, input)
+        only("median_cpu", "uif", input)
         if dim is None:
             if not input.numel():
                 if input.dtype.kind == "f":
@@ -235,6 +234,7 @@ MODE = primitive("mode", "host", lambda dim, x: (type_of(tuple(s for d, s in enu
 
 @operator()
 def mode(input, dim=-1, keepdim=False):
+    _no_complex("mode", input)
     dim = wrap_dim(dim, input.dim())
     if not input.dim():
         return Mode(input.clone(), input.new_zeros((), dtype=int64))
@@ -271,6 +271,7 @@ CUMMIN = primitive("cummin", "host", _infer_sort, interpret=_running(np.less_equ
 
 def _running_operator(name: str, op, result):
     def make(input, dim):
+        _no_complex(name, input)
         dim = wrap_dim(dim, input.dim())
         values, indices = (from_node(n) for n in pick_outputs(engine.record(op, (input._value(),), dim)))
         _taken(name.capitalize(), input, values, indices, dim, True)
@@ -307,7 +308,11 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
         raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
     from .creation import tensor
     number = not isinstance(input, Tensor)
+    if number and not is_number(input):
+        raise WrongArgument(f"searchsorted(): argument 'input' must be Tensor or Number, not {type(input).__name__}", input)
     values = tensor(input) if number else input
+    _no_complex("searchsorted_out_cpu", sorted_sequence)
+    _no_complex("searchsorted_out_cpu", values)
     d = dtypes.promote_types(sorted_sequence.dtype, values.dtype)
     edges = sorted_sequence.gather(-1, sorter) if sorter is not None else sorted_sequence
     if edges.dim() > 1 and edges.shape[:-1] != values.shape[:-1]:
@@ -377,6 +382,8 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
 
 @operator(differentiable=False)
 def bincount(input, weights=None, minlength=0):
+    if minlength < 0:
+        raise RuntimeError("minlength should be >= 0")
     if input.dim() != 1 or input.dtype.kind not in "ui":
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     a = input._to_array()
@@ -391,13 +398,20 @@ def bincount(input, weights=None, minlength=0):
 @operator(method=False, differentiable=False)
 def isin(elements, test_elements, *, assume_unique=False, invert=False):
     from .creation import as_tensor
+    for x in (elements, test_elements):
+        if not isinstance(x, Tensor) and not is_number(x):
+            raise WrongArgument(f"isin(): expected Tensors or one Number, not {type(x).__name__}", x)
     a, b = as_tensor(elements), as_tensor(test_elements)
+    if a.dtype.kind == "c" or b.dtype.kind == "c":
+        raise RuntimeError("Unsupported input type encountered for isin(): complex")
     found = np.isin(_numbers(a), _numbers(b), invert=invert)
     return _as(found, bool_)
 
 
 @operator(differentiable=False, out=False)
 def nonzero_static(input, *, size, fill_value=-1):
+    if size < 0:
+        raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
     found = input.nonzero()[:size].contiguous()
     if found.shape[0] < size:
         from .movement import cat
@@ -407,6 +421,9 @@ def nonzero_static(input, *, size, fill_value=-1):
 
 @operator(differentiable=False)
 def histc(input, bins=100, min=0, max=0):
+    only("histogram_cpu", "f", input)
+    if bins <= 0:
+        raise RuntimeError(f"bins must be > 0, but got {bins}")
     a = _numbers(input)
     low, high = float(min), float(max)
     if low == high and a.size:

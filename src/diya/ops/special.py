@@ -11,7 +11,7 @@ from ..tensor import Tensor
 from . import elementwise as ew
 from .compose import also
 from .elementwise import where
-from .record import OPERATORS, elementwise, operator
+from .record import OPERATORS, elementwise, only, operator
 
 
 def _host(name: str, function: str | None = None):
@@ -101,6 +101,7 @@ igammac = _function("igammac", {**_no_derivative("igammac with respect to its fi
 @operator(inplace=True)
 def mvlgamma(input, p):
     """The logarithm of the multivariate gamma function of dimension ``p``."""
+    only("mvlgamma", "uif", input)
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
     from .. import dtypes

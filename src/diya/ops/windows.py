@@ -19,16 +19,22 @@ def _span(M: int, sym: bool) -> int:
 
 def _window(name: str, values: Callable[..., Tensor]) -> Callable:
     """An operator ``signal.windows.name(M, *, parameters, sym, dtype, …)``; ``values(M, sym, dtype, **parameters)``."""
-    def window(M, *parameters, sym=True, dtype=None, layout=None, device=None, requires_grad=False, **named):
+    code = values.__code__
+    known = code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]
+
+    def window(M, *, sym=True, dtype=None, layout=None, device=None, requires_grad=False, **named):
         d = dtypes.default_dtype if dtype is None else dtype
         if not d.is_floating_point:
             raise ValueError(f"{name} expects float32 or float64 dtypes, got: {d}")
         if M < 0:
             raise ValueError(f"{name} requires non-negative window length, got M={M}")
+        unknown = [k for k in named if k not in known]
+        if unknown:
+            raise TypeError(f"{name}() got an unexpected keyword argument {unknown[0]!r}")
         if M <= 1:
             out = empty((0,), dtype=d, device=device) if M == 0 else ones((1,), dtype=d, device=device)
         else:
-            out = values(M, sym, d, *parameters, **named)
+            out = values(M, sym, d, **named)
         return out.requires_grad_() if requires_grad else out
     window.__name__ = window.__qualname__ = name
     window.__doc__ = values.__doc__

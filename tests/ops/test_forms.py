@@ -1,0 +1,116 @@
+"""The forms of an operator agree: function, method, in place and ``out=``, on PyTorch's recorded samples."""
+
+import warnings
+
+import numpy as np
+import pytest
+from oracle.checker import flatten
+
+import diya
+from diya.engine import Tier
+from diya.ops import OPERATORS
+
+from .samples import built, calls
+
+DTYPES = ("float32", "int64", "bool", "complex64")
+RANDOM = {"bernoulli", "multinomial", "normal", "poisson", "rand", "randn", "randint", "randperm", "rand_like", "randn_like",
+          "randint_like", "dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "rrelu", "binomial",
+          "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty"}
+
+
+def same(a, b, what: str) -> None:
+    for x, y in zip(flatten(a), flatten(b), strict=True):
+        assert x.shape == y.shape and x.dtype is y.dtype, (what, x.shape, y.shape, x.dtype, y.dtype)
+        assert np.array_equal(x.detach()._to_array(), y.detach()._to_array(), equal_nan=x.dtype.kind in "fc"), what
+
+
+def samples(path: str):
+    for dtype in DTYPES:
+        for call in calls(path, dtype)[:2]:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield call, built(call)
+
+
+def with_record(kind):
+    return sorted(p for p, r in OPERATORS.items() if kind(r) and p not in RANDOM and any(calls(p, d) for d in DTYPES))
+
+
+@pytest.fixture(autouse=True)
+def interpreted():
+    with Tier(0), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@pytest.mark.parametrize("path", with_record(lambda r: r.methods))
+def test_method(path):
+    for call, (function, args, kwargs, _) in samples(path):
+        if args and isinstance(args[0], diya.Tensor):
+            for name in OPERATORS[path].methods:
+                if not name.endswith("_"):
+                    same(function(*args, **kwargs), getattr(args[0], name)(*args[1:], **kwargs), f"{name} {call['sample']}")
+
+
+@pytest.mark.parametrize("path", with_record(lambda r: r.out))
+def test_out(path):
+    for call, (function, args, kwargs, _) in samples(path):
+        if call["path"].startswith("Tensor."):  # a method takes no out=
+            continue
+        with diya.no_grad():
+            want = function(*args, **kwargs)
+            if not all(isinstance(w, diya.Tensor) for w in (want if isinstance(want, tuple) else (want,))):
+                continue
+            sequence = isinstance(want, (tuple, list))
+            # empty: resized; of the right size but strided: written into
+            for make in (lambda w: diya.empty(0, dtype=w.dtype),
+                         lambda w: diya.zeros((*w.shape[::-1], 2), dtype=w.dtype)[..., 0].permute(*range(w.dim() - 1, -1, -1))):
+                out = tuple(make(w) for w in want) if sequence else make(want)
+                got = function(*args, **kwargs, out=out)
+                for o, g in zip(flatten(out), flatten(got), strict=True):
+                    assert o is g, path
+                same(want, got, f"{path} {call['sample']}")
+
+
+@pytest.mark.parametrize("path", with_record(lambda r: r.inplace))
+def test_in_place(path):
+    tried = 0
+    for call, (function, args, kwargs, _) in samples(path):
+        if not (args and isinstance(args[0], diya.Tensor)):
+            continue
+        with diya.no_grad():
+            want = function(*args, **kwargs)
+            for name in OPERATORS[path].inplace:
+                target = args[0].detach().clone()
+                view = target.view(-1) if target.is_contiguous() else None
+                if want.shape != target.shape or not diya.can_cast(want.dtype, target.dtype):
+                    with pytest.raises(RuntimeError):
+                        getattr(target, name)(*args[1:], **kwargs)
+                    continue
+                got = getattr(target, name)(*args[1:], **kwargs)
+                tried += 1
+                assert got is target, name
+                same(want.to(target.dtype), target, f"{name} {call['sample']}")
+                if view is not None:  # the memory was written, not replaced
+                    same(target.reshape(-1), view, name)
+
+
+@pytest.mark.parametrize("path", with_record(lambda r: r.inplace and r.differentiable))
+def test_in_place_gradient(path):
+    """In place and out of place leave the same gradients."""
+    for call in [c for c in calls(path, "float64") if "grads" in c][:2]:
+        function, args, kwargs, leaves = built(call)
+        if not (args and isinstance(args[0], diya.Tensor) and args[0].requires_grad):
+            continue
+        want = function(*args, **kwargs)
+        if want.shape != args[0].shape or want.dtype is not args[0].dtype or not want.requires_grad:
+            continue
+        seed = diya.ones(want.shape, dtype=want.dtype)
+        expected = diya.autograd.grad(want, leaves, seed, allow_unused=True)
+        target = args[0].clone()
+        getattr(target, OPERATORS[path].inplace[0])(*args[1:], **kwargs)
+        got = diya.autograd.grad(target, leaves, seed, allow_unused=True)
+        for e, g in zip(expected, got, strict=True):
+            assert (e is None) == (g is None), path
+            if e is not None:
+                same(e, g, path)

@@ -1,0 +1,97 @@
+"""First and second derivatives of every differentiable operator against differences, along random directions, on
+PyTorch's recorded samples."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import diya
+from diya.engine import Tier
+
+from .samples import calls, check_directional, direction, first_order, gradients, operators
+
+_CAST = "rounds to fewer bits than differences need"
+_TARGET = "its target is among what the sample differentiates: a choice, not a quantity"
+SKIP: dict[str, str] = {
+    "chalf": "complex32 is not one of diya's dtypes",
+    "bfloat16": _CAST, "half": _CAST, "float": _CAST, "cfloat": _CAST, "to": _CAST,
+    "resize_": "changes what requires gradients", "resize_as_": "changes what requires gradients",
+    "zero_": "changes a leaf in place",
+    "as_strided_scatter": "PyTorch's gradient, which ours follows, is not the derivative",
+    "nn.functional.max_unpool1d": "indices of the sample repeat: which element wins is left open",
+    "nn.functional.max_unpool2d": "indices of the sample repeat: which element wins is left open",
+    "nn.functional.max_unpool3d": "indices of the sample repeat: which element wins is left open",
+    "nn.functional.hinge_embedding_loss": _TARGET, "nn.functional.cosine_embedding_loss": _TARGET,
+    "linalg.norm.subgradients_at_zero": "a subgradient, where there is no derivative",
+    "linalg.pinv.hermitian": "its sample is not Hermitian: only a triangle of it is read",
+    "linalg.eig": "eigenvectors are unique only up to a phase, which differences do not hold still",
+}
+SKIP_SECOND: dict[str, str] = {op: "the sample has a row that is masked whole: its result is NaN"
+                              for op in ("masked.softmax", "masked.log_softmax", "masked.softmin")}
+SKIP_COMPLEX: dict[str, str] = {
+    op: "its factors are unique only up to a phase, which differences do not hold still"
+    for op in ("linalg.svd", "svd", "linalg.eigh", "linalg.qr", "qr", "linalg.householder_product", "ormqr")
+}
+# What an operator assumes of its first matrix, so that directions keep to it.
+SYMMETRIC = {"cholesky", "linalg.cholesky", "linalg.cholesky_ex", "linalg.eigh", "linalg.eigvalsh", "linalg.pinv.hermitian"}
+TRIANGULAR = {"cholesky_inverse": 0, "cholesky_solve": 1}  # which argument
+
+
+def keeping(op: str, call: dict, k: int, u: np.ndarray) -> np.ndarray:
+    """A direction for the k-th leaf that keeps the operator's assumption."""
+    if op in SYMMETRIC and k == 0:
+        return u + np.swapaxes(u, -1, -2).conj()
+    if TRIANGULAR.get(op) == k:
+        return np.triu(u) if call["kwargs"]["dict"].get("upper") else np.tril(u)
+    return u
+
+
+def sampled(op: str, dtype: str) -> list[dict]:
+    found = calls(op, dtype)
+    if dtype == "float64":
+        found = [c for c in found if "grads" in c]
+    return found
+
+
+def run(op: str, dtype: str, second: bool) -> None:
+    rng = np.random.default_rng(0)
+    for call in sampled(op, dtype):
+        with Tier(0), warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            made = first_order(call, dtype == "complex64")
+            if made is None:
+                continue
+            f, leaves = made
+            if second:
+                cotangents = [diya.tensor(direction(rng, o)).requires_grad_() for o in f(leaves)]
+                f = gradients(f)
+                f.leaves = len(leaves)
+                leaves = leaves + cotangents
+                if not any(g.requires_grad for g in f(leaves)):
+                    continue
+            try:
+                check_directional(f, leaves, rng, lambda k, u, call=call: keeping(op, call, k, u))
+            except AssertionError as error:
+                raise AssertionError(f"{op}, sample {call['sample']}: {error}") from None
+
+
+@pytest.mark.parametrize("op", [op for op in operators() if sampled(op, "float64")])
+def test_first(op):
+    if op in SKIP:
+        pytest.skip(SKIP[op])
+    run(op, "float64", False)
+
+
+@pytest.mark.parametrize("op", [op for op in operators() if sampled(op, "float64")])
+def test_second(op):
+    if op in SKIP | SKIP_SECOND:
+        pytest.skip((SKIP | SKIP_SECOND)[op])
+    run(op, "float64", True)
+
+
+@pytest.mark.parametrize("op", [op for op in operators() if sampled(op, "complex64")])
+def test_complex(op):
+    if op in SKIP | SKIP_COMPLEX:
+        pytest.skip((SKIP | SKIP_COMPLEX)[op])
+    run(op, "complex64", False)
