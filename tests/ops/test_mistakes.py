@@ -39,7 +39,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {  # (operator, mistake): why it may di
     ("flip", "too many arguments"): "dims may be given one by one, which stops at what is no int",
     ("dist", "string for argument 2"): "RuntimeError, as norm's",
     **{(f"nn.functional.{op}", f"string for argument {k}"): "ValueError, for a string's letters are taken for sizes"
-       for op in ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "avg_pool2d", "unfold") for k in (1, 2, 3, 4)},
+       for op in ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "avg_pool2d", "unfold")
+       for k in (1, 2, 3, 4)},
     **{("nn.functional.embedding_bag", name): _ORDER for name in (
         "bool for tensor 0", "bool for tensor 1", "complex64 for tensor 0", "complex64 for tensor 1", "int32 for tensor 1",
         "rank of tensor 0", "size of tensor 0")},
@@ -47,7 +48,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {  # (operator, mistake): why it may di
         *(f"nn.functional.interpolate.{mode}" for mode in ("area", "bicubic", "bilinear", "linear", "nearest", "nearest-exact",
                                                            "trilinear")),
         "nn.functional.upsample_bilinear", "nn.functional.upsample_nearest")},
-    **{("native_group_norm", f"argument {k} too {how}"): "sizes are read from the input" for k in (4, 5) for how in ("large", "small")},
+    **{("native_group_norm", f"argument {k} too {how}"): "sizes are read from the input"
+       for k in (4, 5) for how in ("large", "small")},
     **{("native_group_norm", f"string for argument {k}"): "sizes are read from the input" for k in (4, 5)},
 }
 # What a program would catch either by.

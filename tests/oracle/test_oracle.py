@@ -8,9 +8,10 @@ import collections
 import os
 import warnings
 
-import diya
 import numpy as np
 import pytest
+
+import diya
 from diya.engine import Tier
 
 from .checker import by_operator, check, describe, function_of

@@ -194,14 +194,16 @@ sinc = elementwise("sinc", _SINC, kind="int_to_float", grad=dict(input=_sinc_gra
 def heaviside(input, values):
     if input.dtype is not values.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
-    return where(input == 0, values, where(input < 0, _zero(input), where(input.isnan() if input.dtype.kind == "f" else input != input,
-                                                                          _zero(input), _one(input))))
+    nan = input.isnan() if input.dtype.kind == "f" else input != input
+    return where(input == 0, values, where((input < 0) | nan, _zero(input), _one(input)))
 
 
 @operator(inplace=True)
 def ldexp(input, other):
-    return input * ew.pow(2.0 if not isinstance(other, Tensor) else other.new_full((), 2.0, dtype=dtypes.default_dtype if
-                                                                                    other.dtype.kind != "f" else other.dtype), other)
+    if not isinstance(other, Tensor):
+        return input * 2.0 ** other
+    d = other.dtype if other.dtype.kind == "f" else dtypes.default_dtype
+    return input * ew.pow(other.new_full((), 2.0, dtype=d), other)
 
 
 def _frexp(attrs, x):
@@ -404,7 +406,8 @@ def linalg_cross(input, other, *, dim=-1):
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
     dim = wrap_dim(dim, input.dim())
     if input.shape[dim] != 3 or other.shape[dim] != 3:
-        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}")
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and "
+                           f"{other.shape[dim]}")
     only("cross", "uifc", input)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"linalg.cross: inputs must have the same dtype, got {input.dtype} and {other.dtype}")
@@ -451,8 +454,8 @@ def tensordot(a, b, dims=2):
                 a = a.sum(i, keepdim=True, dtype=a.dtype) if b.shape[j] == 1 else a
                 b = b.sum(j, keepdim=True, dtype=b.dtype) if a.shape[i] == 1 else b
             else:
-                raise RuntimeError(f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has "
-                                   f"size {b.shape[j]} in dim {j}")
+                raise RuntimeError(f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second "
+                                   f"has size {b.shape[j]} in dim {j}")
     if a.dtype is not b.dtype:
         raise RuntimeError(f"both inputs should have same dtype, got {a.dtype} and {b.dtype}")
     free_a = [d for d in range(a.dim()) if d not in left]
@@ -544,15 +547,18 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
             x = h.to(input.dtype)
             gaps = (x[1:] - x[:-1]).reshape([-1 if k == d else 1 for k in range(input.dim())])
             a, b = gaps.narrow(d, 0, n - 2), gaps.narrow(d, 1, n - 2)
-            mid = part(0, n - 2) * (-b / (a * (a + b))) + part(1, n - 2) * ((b - a) / (a * b)) + part(2, n - 2) * (a / (b * (a + b)))
+            mid = part(0, n - 2) * (-b / (a * (a + b))) + part(1, n - 2) * ((b - a) / (a * b)) \
+                + part(2, n - 2) * (a / (b * (a + b)))
             g0, g1 = gaps.narrow(d, 0, 1), gaps.narrow(d, n - 2, 1)
             if edge_order == 1:
                 first, last = (part(1, 1) - part(0, 1)) / g0, (part(n - 1, 1) - part(n - 2, 1)) / g1
             else:
                 p, q = g0, gaps.narrow(d, 1, 1)
-                first = part(0, 1) * (-(2 * p + q) / (p * (p + q))) + part(1, 1) * ((p + q) / (p * q)) - part(2, 1) * (p / (q * (p + q)))
+                first = part(0, 1) * (-(2 * p + q) / (p * (p + q))) + part(1, 1) * ((p + q) / (p * q)) \
+                    - part(2, 1) * (p / (q * (p + q)))
                 p, q = gaps.narrow(d, n - 3, 1), g1
-                last = part(n - 3, 1) * (q / (p * (p + q))) - part(n - 2, 1) * ((p + q) / (p * q)) + part(n - 1, 1) * ((2 * q + p) / (q * (p + q)))
+                last = part(n - 3, 1) * (q / (p * (p + q))) - part(n - 2, 1) * ((p + q) / (p * q)) \
+                    + part(n - 1, 1) * ((2 * q + p) / (q * (p + q)))
         else:
             h = h.item() if isinstance(h, Tensor) else h
             mid = (part(2, n - 2) - part(0, n - 2)) / (2 * h)

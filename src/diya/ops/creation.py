@@ -193,7 +193,8 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     start, end = (_endpoint(x) for x in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    d = dtype or (dtypes.default_dtype.to_complex() if isinstance(start, complex) or isinstance(end, complex) else dtypes.default_dtype)
+    is_complex = isinstance(start, complex) or isinstance(end, complex)
+    d = dtype or (dtypes.default_dtype.to_complex() if is_complex else dtypes.default_dtype)
     c = np.dtype("complex128" if d.kind == "c" else "float64")
     if d.kind in "ui":
         start, end = int(start), int(end)

@@ -415,8 +415,8 @@ def householder_product(input, tau):
     matrices("torch.linalg.householder_product", input, argument="input")
     m, n = input.shape[-2:]
     if tau.dtype is not input.dtype or tau.shape[:-1] != input.shape[:-2]:
-        raise RuntimeError(f"torch.linalg.householder_product: expected tau of dtype {input.dtype} and batch {list(input.shape[:-2])}, "
-                           f"got {tau.dtype} of size {list(tau.shape)}")
+        raise RuntimeError(f"torch.linalg.householder_product: expected tau of dtype {input.dtype} and batch "
+                           f"{list(input.shape[:-2])}, got {tau.dtype} of size {list(tau.shape)}")
     if m < n:
         raise RuntimeError("torch.linalg.householder_product: input.shape[-2] must be greater than or equal to input.shape[-1]")
     if n < tau.shape[-1]:
@@ -437,8 +437,8 @@ def ormqr(input, tau, other, left=True, transpose=False):
     matrices("torch.ormqr", input, argument="input")
     matrices("torch.ormqr", other, argument="other")
     if tau.dtype is not input.dtype or other.dtype is not input.dtype or tau.shape[:-1] != input.shape[:-2]:
-        raise RuntimeError(f"torch.ormqr: expected tau and other of dtype {input.dtype}, and tau of batch {list(input.shape[:-2])}, got "
-                           f"{tau.dtype} of size {list(tau.shape)} and {other.dtype}")
+        raise RuntimeError(f"torch.ormqr: expected tau and other of dtype {input.dtype}, and tau of batch "
+                           f"{list(input.shape[:-2])}, got {tau.dtype} of size {list(tau.shape)} and {other.dtype}")
     if other.shape[-2 if left else -1] != input.shape[-2]:
         raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to input.shape[-2], got "
                            f"{other.shape[-2 if left else -1]} and {input.shape[-2]}")
@@ -753,7 +753,8 @@ def ldl_solve(LD, pivots, B, *, hermitian=False):
     """Solves A X = B from the factors of `ldl_factor`."""
     matrices("torch.linalg.ldl_solve", B, argument="B")
     if LD.dtype is not B.dtype or pivots.dtype is not int32 or pivots.shape != LD.shape[:-1] or B.shape[-2] != LD.shape[-1]:
-        raise RuntimeError(f"torch.linalg.ldl_solve: expected B of dtype {LD.dtype} with {LD.shape[-1]} rows and int32 pivots of size "
-                           f"{list(LD.shape[:-1])}, got {B.dtype} of size {list(B.shape)} and {pivots.dtype} of size "
+        raise RuntimeError(f"torch.linalg.ldl_solve: expected B of dtype {LD.dtype} with {LD.shape[-1]} rows and int32 pivots of "
+                           f"size {list(LD.shape[:-1])}, got {B.dtype} of size {list(B.shape)} and {pivots.dtype} of size "
                            f"{list(pivots.shape)}")
-    return call(LDL_SOLVE, bool(hermitian), matrices("torch.linalg.ldl_solve", LD.detach(), True, "LD"), pivots, B.detach(), columns=True)
+    factors = matrices("torch.linalg.ldl_solve", LD.detach(), True, "LD")
+    return call(LDL_SOLVE, bool(hermitian), factors, pivots, B.detach(), columns=True)

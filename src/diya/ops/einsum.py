@@ -185,7 +185,8 @@ def _run(operands: list[Tensor], labels: list[Labels], sizes: dict, out: Labels)
     d = result_type(*operands)
     for i, (x, names) in enumerate(zip(operands, labels, strict=True)):
         if x.dtype is not d:
-            raise RuntimeError(f"expected scalar type {operands[0].dtype} but found {x.dtype}: einsum's operands must have one dtype")
+            raise RuntimeError(f"expected scalar type {operands[0].dtype} but found {x.dtype}: einsum's operands must have one "
+                               f"dtype")
         x, names = _diagonal(x, names, f"operand {i}")
         elsewhere = set(out).union(*(other for k, other in enumerate(labels) if k != i))
         held[i] = _sum_out(x, names, elsewhere)

@@ -33,7 +33,8 @@ def _vectorised(f, otypes=None):
 
     def apply(x):
         x = np.asarray(x)
-        return np.asarray(ufunc(x.astype(np.float64)), np.float64).reshape(x.shape).astype(x.dtype if x.dtype.kind == "f" else np.float64)
+        values = np.asarray(ufunc(x.astype(np.float64)), np.float64).reshape(x.shape)
+        return values.astype(x.dtype) if x.dtype.kind == "f" else values
     return apply
 
 
@@ -315,7 +316,8 @@ asinh = unary("asinh", np.arcsinh, lambda g, input: g * (input * input + 1).rsqr
 acosh = unary("acosh", np.arccosh, lambda g, input: g * ((input - 1).rsqrt() * (input + 1).rsqrt()).conj(), aliases=("arccosh",))
 atanh = unary("atanh", np.arctanh, lambda g, input: g / (1 - input * input).conj(), aliases=("arctanh",))
 sigmoid = unary("sigmoid", _sigmoid, lambda g, out: g * ((1 - out) * out).conj())
-erf = unary("erf", _vectorised(math.erf), lambda g, input: g * ((-input * input).exp() * (2 / math.sqrt(math.pi))), complex_ok=False)
+erf = unary("erf", _vectorised(math.erf), lambda g, input: g * ((-input * input).exp() * (2 / math.sqrt(math.pi))),
+            complex_ok=False)
 erfc = unary("erfc", _vectorised(math.erfc), lambda g, input: g * ((-input * input).exp() * (-2 / math.sqrt(math.pi))),
              complex_ok=False)
 lgamma = unary("lgamma", _vectorised(_lgamma), lambda g, input: g * input.digamma(), complex_ok=False)
@@ -371,7 +373,8 @@ bitwise_or = elementwise("bitwise_or", _prim("bitwise_or", np.bitwise_or), ("inp
 bitwise_xor = elementwise("bitwise_xor", _prim("bitwise_xor", np.bitwise_xor), ("input", "other"), only="bui")
 bitwise_not = elementwise("bitwise_not", _prim("bitwise_not", np.bitwise_not), only="bui")
 bitwise_left_shift = elementwise("bitwise_left_shift", _prim("shift_left", _shift(np.left_shift)), ("input", "other"), only="ui")
-bitwise_right_shift = elementwise("bitwise_right_shift", _prim("shift_right", _shift(np.right_shift)), ("input", "other"), only="ui")
+bitwise_right_shift = elementwise("bitwise_right_shift", _prim("shift_right", _shift(np.right_shift)), ("input", "other"),
+                                  only="ui")
 _logical_not = elementwise("logical_not", _prim("logical_not", lambda x: x == 0, infer_predicate))
 
 
@@ -430,7 +433,8 @@ def _choose(condition, input, other):
     c = condition._value()
     out = finish(engine.record(WHERE, (c, x, y), None), condition, a, b)
     if modes.grad and (a is not None and a._rg or b is not None and b._rg):
-        track(_WHERE_RULE, (out,), (condition, a if a is not None else from_node(x), b if b is not None else from_node(y)), (c, x, y), {})
+        tensors = (condition, a if a is not None else from_node(x), b if b is not None else from_node(y))
+        track(_WHERE_RULE, (out,), tensors, (c, x, y), {})
     return out
 
 

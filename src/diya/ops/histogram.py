@@ -68,8 +68,8 @@ def _run(name: str, x: Tensor, bins, ranges, weight, density: bool) -> list[Tens
         if isinstance(b, Tensor) and (b.dim() != 1 or not b.numel()):
             raise RuntimeError(f"torch.{name}: bins tensor should have one dimension with at least one edge, got {list(b.shape)}")
         if isinstance(b, Tensor) and b.dtype is not x.dtype:
-            raise RuntimeError(f"torch.{name}(): input tensor and bins tensors should have the same dtype, but got input with dtype "
-                               f"{_long_name(x.dtype)} and bins with dtype {_long_name(b.dtype)}")
+            raise RuntimeError(f"torch.{name}(): input tensor and bins tensors should have the same dtype, but got input with "
+                               f"dtype {_long_name(x.dtype)} and bins with dtype {_long_name(b.dtype)}")
         if not isinstance(b, Tensor) and b <= 0:
             raise RuntimeError(f"torch.{name}(): bins must be > 0, but got {b}")
     if weight is not None and weight.dtype is not x.dtype:

@@ -81,7 +81,9 @@ def put_at(x: Tensor, indices: list[Tensor], value: Tensor, accumulate: bool) ->
     _check_now(x, indices)
     shape = broadcast_shapes(*(i.shape for i in indices)) + tuple(x.shape[len(indices):])
     if tuple(value.shape) != shape:
-        value = value.expand(shape) if value.dim() <= len(shape) else value.reshape(value.shape[-len(shape):] if shape else ()).expand(shape)
+        if value.dim() > len(shape):  # leading dimensions of size 1
+            value = value.reshape(value.shape[value.dim() - len(shape):])
+        value = value.expand(shape)
     if accumulate and _wide(x):
         from .. import dtypes
         return cast(put_at(cast(x, dtypes.float32), indices, cast(value, dtypes.float32), True), x.dtype)
@@ -98,7 +100,7 @@ _rules: dict[tuple, Rule] = {}
 def _index_rule(k: int) -> Rule:
     rule = _rules.get(("index", k))
     if rule is None:
-        names = ["i%d" % i for i in range(k)]
+        names = [f"i{i}" for i in range(k)]
         scope: dict[str, Any] = {"put_at": put_at}
         exec(f"def grad(g, shape, {', '.join(names)}): return put_at(g.new_zeros(shape), [{', '.join(names)}], g, True)", scope)
         rule = _rules["index", k] = Rule("Index", ("input", *names), {"input": scope["grad"]})
@@ -108,7 +110,7 @@ def _index_rule(k: int) -> Rule:
 def _put_rule(k: int) -> Rule:
     rule = _rules.get(("put", k))
     if rule is None:
-        names = ["i%d" % i for i in range(k)]
+        names = [f"i{i}" for i in range(k)]
         args = ", ".join(names)
         scope: dict[str, Any] = {"put_at": put_at, "take_at": take_at}
         exec(f"def base(g, accumulate, {args}): return g if accumulate else put_at(g, [{args}], g.new_zeros(()), False)\n"
@@ -206,7 +208,8 @@ def _parse(self: Tensor, key) -> tuple[Tensor, list[tuple[int, Tensor]], bool]:
             try:
                 view = view.select(dim, i.__index__())
             except IndexError:
-                raise IndexError(f"index {i.__index__()} is out of bounds for dimension {dim} with size {view.shape[dim]}") from None
+                raise IndexError(f"index {i.__index__()} is out of bounds for dimension {dim} with size "
+                                 f"{view.shape[dim]}") from None
         else:
             raise IndexError(f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
                              f"(got {type(i).__name__})")
@@ -339,9 +342,9 @@ def gather(input, dim, index, *, sparse_grad=False):
                                f"{list(input.shape)} apart from dimension {dim}")
     if isinstance(index._storage.node.value, Buffer) and index.numel():
         a = index._array_of(index._storage.node)
-        if int(a.min()) < 0 or int(a.max()) >= input.shape[dim]:
-            raise IndexError(f"index {int(a.max() if a.max() >= input.shape[dim] else a.min())} is out of bounds for dimension {dim} "
-                             f"with size {input.shape[dim]}")
+        low, high, size = int(a.min()), int(a.max()), input.shape[dim]
+        if low < 0 or high >= size:
+            raise IndexError(f"index {high if high >= size else low} is out of bounds for dimension {dim} with size {size}")
     nodes = (input._value(), index._value())
     out = from_node(engine.record(GATHER, nodes, dim))
     if input._rg and modes.grad:

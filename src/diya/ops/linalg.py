@@ -61,7 +61,8 @@ def _infer_solve(attrs, a: Type, b: Type):
 def _solve_array(attrs, a, b):
     """(X, info): info is the number of the first zero pivot, 0 where there is none."""
     if 0 in a.shape or 0 in b.shape:
-        return np.zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), b.dtype), np.zeros(a.shape[:-2], np.int32)
+        shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:])
+        return np.zeros(shape, b.dtype), np.zeros(a.shape[:-2], np.int32)
     try:
         return np.linalg.solve(a, b), np.zeros(a.shape[:-2], np.int32)
     except np.linalg.LinAlgError:

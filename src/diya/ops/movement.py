@@ -991,7 +991,8 @@ def _set_(self, source=None, storage_offset=0, size=None, stride=None):
         view = source
     else:
         size = (source.nbytes // self.dtype.itemsize,) if size is None else tuple(size)
-        view = _from_storage(source, self.dtype, size, contiguous_strides(size) if stride is None else tuple(stride), storage_offset)
+        strides = contiguous_strides(size) if stride is None else tuple(stride)
+        view = _from_storage(source, self.dtype, size, strides, storage_offset)
     self._storage, self._type, self._strides, self._offset = view._storage, view._type, view._strides, view._offset
     return self
 

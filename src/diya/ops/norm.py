@@ -25,8 +25,8 @@ def _vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
     empty = math.prod(x.shape[d] for d in dims) == 0
     if ord == math.inf or ord == -math.inf:
         if empty:
-            raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not "
-                               f"have an identity")
+            raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does "
+                               f"not have an identity")
         out = (amax if ord > 0 else amin)(a, pick if pick is not None else (), keepdim)
     elif ord == 0:
         out = (a != 0).to(a.dtype).sum(pick, keepdim)
@@ -36,8 +36,8 @@ def _vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
         out = (a * a).sum(pick, keepdim).sqrt()
     else:
         if empty and ord < 0:
-            raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not "
-                               f"have an identity")
+            raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does "
+                               f"not have an identity")
         out = (a ** ord).sum(pick, keepdim) ** (1.0 / ord)
     return out.to(half) if half is not None else out
 

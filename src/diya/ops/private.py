@@ -133,6 +133,9 @@ class Aten:
                      f"special.{name.removeprefix('special_')}", f"fft.{name.removeprefix('fft_')}"):
             if path in OPERATORS:
                 return _Overloads(OPERATORS[path].function)
+        if name.startswith("_foreach_"):
+            from .._foreach import find
+            return _Overloads(find(name.removeprefix("_foreach_")))
         method = Tensor.__dict__.get(name)
         if callable(method):
             return _Overloads(method)

@@ -64,7 +64,8 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
     ``path``: its public name (by default the function's); ``method``: whether it is a method too, or under which names;
     ``inplace``: whether it has an in-place form (``name_``); ``aliases``: other public names, methods and in-place
     forms too; ``out``: whether it takes ``out=``; ``grad``: its own gradient, with ``inputs`` the names of the
-    differentiable tensor parameters and ``node`` its name on the tape, where that is not its own; ``samples``: a function that yields ``(args, kwargs)`` for the tests.
+    differentiable tensor parameters and ``node`` its name on the tape, where that is not its own;
+    ``samples``: a function that yields ``(args, kwargs)`` for the tests.
     """
     def decorate(function: Callable) -> Callable:
         name = path or function.__name__

@@ -54,13 +54,15 @@ def _prepare(name: str, x: Tensor, dim: int, index: Tensor, src: Tensor | None):
                                f"tensor: self has {x.dim()}, index {index.dim()}")
         for d in range(x.dim() if index.dim() else 0):
             if d != dim and index.shape[d] > x.shape[d] or src is not None and index.shape[d] > src.shape[d]:
+                limit = f" and to be no larger than src {list(src.shape)}" if src is not None else ""
                 raise RuntimeError(f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from "
-                                   f"dimension {dim}" + (f" and to be no larger than src {list(src.shape)}" if src is not None else ""))
+                                   f"dimension {dim}{limit}")
         if isinstance(index._storage.node.value, Buffer):
             a = index._array_of(index._storage.node)
             n = x.shape[dim] if x.dim() else 1
             if int(a.min()) < 0 or int(a.max()) >= n:
-                raise IndexError(f"index {int(a.min() if a.min() < 0 else a.max())} is out of bounds for dimension {dim} with size {n}")
+                raise IndexError(f"index {int(a.min() if a.min() < 0 else a.max())} is out of bounds for dimension {dim} with size "
+                                 f"{n}")
     return dim, index
 
 
@@ -315,7 +317,7 @@ def take_along_dim(input, indices, dim=None):
                            f"{input.dim()} dimensions for input, and {indices.dim()} dimensions for indices")
     dim = wrap_dim(dim, input.dim())
     indices = where(indices < 0, indices + input.shape[dim], indices)
-    common = broadcast_shapes([s for d, s in enumerate(input.shape) if d != dim], [s for d, s in enumerate(indices.shape) if d != dim])
+    common = broadcast_shapes(*[[s for d, s in enumerate(x.shape) if d != dim] for x in (input, indices)])
     with_dim = lambda n: [*common[:dim], n, *common[dim:]]  # noqa: E731
     return gather(input.expand(with_dim(input.shape[dim])), dim, indices.expand(with_dim(indices.shape[dim])))
 

@@ -316,9 +316,9 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     d = dtypes.promote_types(sorted_sequence.dtype, values.dtype)
     edges = sorted_sequence.gather(-1, sorter) if sorter is not None else sorted_sequence
     if edges.dim() > 1 and edges.shape[:-1] != values.shape[:-1]:
-        raise RuntimeError(f"torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
-                           f"tensor and input value tensor must match, but we got boundaries tensor {list(edges.shape)} and input "
-                           f"value tensor {list(values.shape)}")
+        raise RuntimeError(f"torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+                           f"boundaries tensor and input value tensor must match, but we got boundaries tensor "
+                           f"{list(edges.shape)} and input value tensor {list(values.shape)}")
     found = from_node(engine.record(SEARCH, (edges.to(d)._value(), values.to(d)._value()), right or side == "right"))
     return found.to(dtypes.int32) if out_int32 else found
 
@@ -370,7 +370,8 @@ def _set_result(values: Tensor, inverse, counts, return_inverse, return_counts):
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     a = _numbers(input)
     along = None if dim is None else wrap_dim(dim, input.dim())
-    flat = a.reshape(a.size, 1) if along is None else np.moveaxis(a, along, 0).reshape(a.shape[along], a.size // (a.shape[along] or 1))
+    count = a.size if along is None else a.shape[along]
+    flat = (a if along is None else np.moveaxis(a, along, 0)).reshape(count, a.size // (count or 1))
     new = np.ones(len(flat), bool)
     new[1:] = (flat[1:] != flat[:-1]).any(1)
     starts = np.nonzero(new)[0]
