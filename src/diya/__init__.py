@@ -81,6 +81,7 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explain"}
+_FROM |= {f"float8_{_k}": "_float8" for _k in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")}
 _FROM |= dict.fromkeys(("get_num_threads", "set_num_threads"), "runtime.cpu.threads")
 
 
@@ -113,5 +114,9 @@ def __getattr__(name: str) -> _Any:
     if name in _FROM:
         value = getattr(importlib.import_module("." + _FROM[name], __name__), name)
         globals()[name] = value
+        return value
+    if name.startswith("_foreach_"):
+        from . import _foreach
+        value = globals()[name] = _foreach.find(name.removeprefix("_foreach_"))
         return value
     raise AttributeError(f"module 'diya' has no attribute {name!r}: this part of torch is not implemented")

@@ -125,6 +125,13 @@ class finfo:
     def __init__(self, type: DType | None = None):
         import numpy as np
         d = type or dtypes.default_dtype
+        if d.name.startswith("float8_"):
+            from ._float8 import LIMITS
+            if d.name in LIMITS:
+                self.dtype, self.bits, self.resolution = d.name, 8, 1.0
+                self.max, self.eps, self.tiny = LIMITS[d.name]
+                self.min, self.smallest_normal = -self.max, self.tiny
+                return
         if d.kind not in "fc":
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d}'")
         d = d.to_real()
