@@ -361,7 +361,7 @@ def _cofactor_grad(g, input):
     return (det(input).conj()[..., None, None] * (trace * b - b @ g.mH @ b),)
 
 
-@operator("linalg.cofactor", method=False, out=False, grad=_cofactor_grad, inputs=("input",))
+@operator("linalg.det.cofactor", method=False, out=False, grad=_cofactor_grad, inputs=("input",))
 def _cofactor(input):
     return call(COFACTOR, None, input)
 
