@@ -99,7 +99,8 @@ def row(path: str) -> str:
     forms = "".join(letter for letter, has in (("m", record.methods), ("i", record.inplace), ("o", record.out)) if has)
     alias = f" ({', '.join(record.aliases)})" if record.aliases else ""
     where = tier(names[0]) if names else "–"
-    return f"| `{path.rpartition('.')[2] if not path.startswith('Tensor.') else path}`{alias} | {dtypes} | {gradient} | {forms or '–'} | {where} |"
+    name = path if path.startswith("Tensor.") else path.rpartition(".")[2]
+    return f"| `{name}`{alias} | {dtypes} | {gradient} | {forms or '–'} | {where} |"
 
 
 def page() -> str:

@@ -38,7 +38,21 @@ from . import masked as masked  # isort: skip
 from . import histogram as histogram  # isort: skip
 from . import private as private  # isort: skip
 from .private import aten as aten  # isort: skip
-from .record import OPERATORS as OPERATORS
+from . import lowrank as lowrank  # isort: skip
+from . import queries as queries  # isort: skip
+from ..tensor import Tensor  # isort: skip
+from .record import OPERATORS as OPERATORS  # isort: skip
+
+
+# In-place forms that are functions of ``torch`` too, beside those of operators of one tensor.
+_IN_PLACE_FUNCTIONS = frozenset(("addmv", "clamp", "clamp_min", "clamp_max", "fill", "gcd", "lcm", "ldexp", "logit", "index_put",
+                                 "xlogy", "nan_to_num"))
+
+
+def inputs_of(record) -> tuple[str, ...]:
+    """The names of an operator's positional parameters."""
+    code = getattr(record.function, "__wrapped__", record.function).__code__
+    return code.co_varnames[:code.co_argcount]
 
 
 def publish(namespace: dict, prefix: str = "") -> None:
@@ -49,3 +63,6 @@ def publish(namespace: dict, prefix: str = "") -> None:
             if "." not in name:
                 for alias in (name, *record.aliases):
                     namespace[alias] = record.function
+                if not prefix and (len(inputs_of(record)) == 1 or name in _IN_PLACE_FUNCTIONS):
+                    for alias in record.inplace:
+                        namespace[alias] = getattr(Tensor, alias)
