@@ -36,6 +36,10 @@ def is_nonzero(input: Tensor) -> bool:
     return bool(input)
 
 
+def detach(input: Tensor) -> Tensor:
+    return input.detach()
+
+
 def numel(input: Tensor) -> int:
     return input.numel()
 

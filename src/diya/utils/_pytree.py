@@ -56,6 +56,25 @@ register_pytree_node(defaultdict, lambda x: (list(x.values()), (x.default_factor
 register_pytree_node(deque, lambda x: (list(x), x.maxlen), lambda v, c: deque(v, maxlen=c))
 
 
+class MappingKey(NamedTuple):
+    """A step into a mapping, on the way to a leaf."""
+
+    key: Any
+
+
+def _dict_flatten(d: dict) -> tuple[list, list]:
+    return list(d.values()), list(d)
+
+
+def _dict_flatten_with_keys(d: dict) -> tuple[list[tuple[MappingKey, Any]], list]:
+    """Like `_dict_flatten`, each child with the step that leads to it."""
+    return [(MappingKey(k), v) for k, v in d.items()], list(d)
+
+
+def _dict_unflatten(values, context: list) -> dict:
+    return dict(zip(context, values, strict=True))
+
+
 def _node(x: Any) -> tuple[Any, NodeDef | None]:
     kind = type(x)
     if isinstance(x, tuple) and hasattr(kind, "_fields") and kind not in SUPPORTED_NODES:

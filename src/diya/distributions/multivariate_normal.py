@@ -1,0 +1,3 @@
+"""`MultivariateNormal` under the module name that PyTorch gives it."""
+
+from .continuous import MultivariateNormal as MultivariateNormal
