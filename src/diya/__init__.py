@@ -4,6 +4,7 @@
 interpreted (`interpret`) or compiled (`compiler`).
 """
 
+# ruff: noqa: I001  (the order matters: the operator table is filled before it is published)
 from __future__ import annotations
 
 from typing import Any as _Any

@@ -1,7 +1,8 @@
 """Parameters are updated in their own memory, and nobody who looks at the old values sees it."""
 
-import diya
 import pytest
+
+import diya
 from diya import engine
 
 compiled = pytest.mark.skipif(engine.compiler() is None, reason="needs llvmlite")

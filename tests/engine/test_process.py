@@ -6,8 +6,9 @@ import sys
 import textwrap
 import threading
 
-import diya
 import pytest
+
+import diya
 from diya import engine
 
 compiled = pytest.mark.skipif(engine.compiler() is None, reason="needs llvmlite")
@@ -165,7 +166,8 @@ def test_everything_works_without_llvmlite():
 
 
 def test_import_brings_in_neither_llvmlite_nor_anything_heavy():
-    out = run("import sys, diya; print([m for m in ('llvmlite', 'torch', 'multiprocessing', 'asyncio', 'zipfile') if m in sys.modules])")
+    heavy = ("llvmlite", "torch", "multiprocessing", "asyncio", "zipfile")
+    out = run(f"import sys, diya; print([m for m in {heavy} if m in sys.modules])")
     assert out.strip() == "[]"
 
 

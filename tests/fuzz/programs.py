@@ -53,7 +53,12 @@ class Model:
     def op_unsqueeze(self, x, dim): return np.expand_dims(x, dim)
     def op_expand(self, x, shape): return np.broadcast_to(x, shape)
     def op_flatten(self, x): return x.reshape(-1)
-    def op_diagonal(self, x): return np.lib.stride_tricks.as_strided(x, (min(x.shape[:2]),) + x.shape[2:], (sum(x.strides[:2]),) + x.strides[2:]) if min(x.shape[:2]) else np.empty((0,) + x.shape[2:], x.dtype)
+    def op_diagonal(self, x):
+        n = min(x.shape[:2])
+        if not n:
+            return np.empty((0,) + x.shape[2:], x.dtype)
+        return np.lib.stride_tricks.as_strided(x, (n,) + x.shape[2:], (sum(x.strides[:2]),) + x.strides[2:])
+
     # copies
     def op_clone(self, x): return x.copy()
     def op_contiguous(self, x): return x if x.flags.c_contiguous else x.copy()
@@ -320,8 +325,10 @@ def check(steps: list[Step], torch, tier: int | None) -> None:
 
 
 def show(steps: list[Step]) -> str:
-    return "\n".join(f"  {'' if s.out is None else f't{s.out} = '}{s.op}({', '.join(f't{a}' if isinstance(a, Ref) else repr(a) for a in s.args)})"
-                     for s in steps)
+    def line(s: Step) -> str:
+        arguments = ", ".join(f"t{a}" if isinstance(a, Ref) else repr(a) for a in s.args)
+        return f"  {'' if s.out is None else f't{s.out} = '}{s.op}({arguments})"
+    return "\n".join(map(line, steps))
 
 
 def check_gradients(steps: list[Step], torch) -> None:

@@ -3,10 +3,11 @@
 import os
 import random
 
-import diya
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import diya
 
 from .programs import check, check_gradients, generate
 

@@ -77,8 +77,8 @@ class FunctionNode(NodeBase, FunctionCtx):
             if g is not None and edge is not None and g.shape != self._input_shapes[k]:
                 fitted = _fit(g, self._input_shapes[k])
                 if fitted is None:
-                    raise RuntimeError(f"Function {self.name()} returned an invalid gradient at index {k} - got {list(g.shape)} but "
-                                       f"expected shape compatible with {list(self._input_shapes[k])}")
+                    raise RuntimeError(f"Function {self.name()} returned an invalid gradient at index {k} - got {list(g.shape)} "
+                                       f"but expected shape compatible with {list(self._input_shapes[k])}")
                 out = (*out[:k], fitted, *out[k + 1:])
         return out
 
@@ -124,7 +124,8 @@ class Function:
 
     @staticmethod
     def jvp(ctx, *grad_inputs):
-        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward mode AD.")
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with "
+                                  "forward mode AD.")
 
     @classmethod
     def apply(cls, *args, **kwargs):

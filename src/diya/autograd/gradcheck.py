@@ -60,8 +60,8 @@ def _numerical(f: Callable, inputs: tuple, x, eps: float) -> list[np.ndarray]:
 
 
 def _analytical(f: Callable, inputs: tuple, x) -> list[np.ndarray]:
-    from . import grad
     from ..ops.creation import zeros
+    from . import grad
     outs = _outputs(f(*inputs))
     result = []
     for o in outs:

@@ -153,9 +153,10 @@ def _report(path: Path, rows: list[dict], version: str | None, options) -> None:
     cpu = features.host().cpu
     kind = "CPU time" if options.threads == 1 else "wall time"
     lines = [f"Time of a step beside PyTorch {version} eager (and {kind} at that), {options.threads} thread"
-             f"{'s' if options.threads > 1 else ''}, {platform.system()} on {cpu}, {datetime.date.today()}, interleaved, median of "
-             f"{options.rounds} rounds. Below 1.00 diya is faster; losses are shown as plainly as wins.", "",
-             "| workload | diya | PyTorch | ratio | first step, diya / PyTorch | memory, diya / PyTorch |", "|---|---|---|---|---|---|"]
+             f"{'s' if options.threads > 1 else ''}, {platform.system()} on {cpu}, {datetime.date.today()}, "
+             f"interleaved, median of {options.rounds} rounds. Below 1.00 diya is faster; losses are shown as plainly as wins.", "",
+             "| workload | diya | PyTorch | ratio | first step, diya / PyTorch | memory, diya / PyTorch |",
+             "|---|---|---|---|---|---|"]
     for r in rows:
         if "error" in r:
             lines.append(f"| {r['name']} | {r['error'][:60]} | | | | |")

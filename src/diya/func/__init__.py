@@ -95,7 +95,7 @@ def grad_and_value(func: Callable, argnums=0, has_aux: bool = False) -> Callable
             value, aux = result if has_aux else (result, None)
             if not isinstance(value, Tensor) or value.dim():
                 raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got "
-                                   f"{'tensor with ' + str(value.dim()) + ' dims' if isinstance(value, Tensor) else type(value).__name__}")
+                                   f"{f'one of {value.dim()} dims' if isinstance(value, Tensor) else type(value).__name__}")
             grads = build(_gradients([value], fresh, None))
         grads, value = _settle((grads, value), fresh)
         return (grads, (value, aux)) if has_aux else (grads, value)
@@ -223,7 +223,8 @@ def _axes(spec: Any, x: Any, what: str) -> list:
     return []
 
 
-def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None) -> Callable:
+def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *,
+         chunk_size: int | None = None) -> Callable:
     """Maps ``func`` over a batch dimension of its inputs and stacks the results.
 
     Runs ``func`` once for each element of the batch, recorded as one program; correct for every operator. ``randomness``

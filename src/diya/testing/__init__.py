@@ -34,7 +34,8 @@ def _compare(a, b, rtol, atol, equal_nan, check_dtype, check_stride, msg, where)
         if not isinstance(a, dict) or set(a) != set(b):
             _fail(f"The keys of the mappings do not match{where}", msg)
         for k in b:
-            _compare(a[k], b[k], rtol, atol, equal_nan, check_dtype, check_stride, msg, f"{where}\n\nThe failure occurred for item [{k!r}]")
+            _compare(a[k], b[k], rtol, atol, equal_nan, check_dtype, check_stride, msg,
+                     f"{where}\n\nThe failure occurred for item [{k!r}]")
         return
     if isinstance(b, (tuple, list)):
         if not isinstance(a, (tuple, list)) or len(a) != len(b):

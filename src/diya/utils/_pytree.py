@@ -100,8 +100,8 @@ def tree_unflatten(leaves, treespec: TreeSpec) -> PyTree:
     """The tree of a structure with these leaves. Raises ValueError if their number differs."""
     leaves = list(leaves)
     if len(leaves) != treespec.num_leaves:
-        raise ValueError(f"tree_unflatten(leaves, treespec): `leaves` has length {len(leaves)} but the spec refers to a pytree that "
-                         f"holds {treespec.num_leaves} items")
+        raise ValueError(f"tree_unflatten(leaves, treespec): `leaves` has length {len(leaves)} but the spec refers to a pytree "
+                         f"that holds {treespec.num_leaves} items")
     return _build(iter(leaves), treespec)
 
 
