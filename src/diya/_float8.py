@@ -14,7 +14,7 @@ class NamedOnly(dtype):
     is_signed = True  # type: ignore[assignment]
 
     def __init__(self, name: str):
-        self.name, self.itemsize = name, 1
+        self.name = name  # no itemsize: making a tensor asks for it, and is told
 
     def __getattr__(self, attribute: str):
         if attribute in dtype.__slots__:

@@ -1,0 +1,25 @@
+"""Tensors that have a shape and no data: PyTorch's tracer makes them; here no tensor is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..tensor import Tensor
+
+
+class FakeTensor(Tensor):
+    """No object is one."""
+
+    def __new__(cls, *args, **kwargs):
+        raise NotImplementedError("FakeTensor is not supported: operations are recorded without computing anyway")
+
+
+class FakeTensorMode:
+    """Refused where made."""
+
+    def __init__(self, *args, **kwargs):
+        raise NotImplementedError("FakeTensorMode is not supported: operations are recorded without computing anyway")
+
+
+def is_fake(x: Any) -> bool:
+    return False

@@ -1,0 +1,88 @@
+"""What libraries written for PyTorch ask of it, without the libraries."""
+
+import pytest
+
+import diya as torch
+
+
+def test_directions_to_a_tracer_change_nothing():
+    @torch.compiler.disable
+    def double(x):
+        return x * 2
+
+    assert not torch.compiler.is_compiling() and not torch._dynamo.is_compiling()
+    assert double(torch.ones(2)).tolist() == [2, 2]
+    assert torch.compiler.allow_in_graph(double) is double
+    with torch._dynamo.config.patch(verbose=True):
+        assert torch._dynamo.config.verbose
+    assert not torch._dynamo.config.verbose
+
+
+def test_foreach_operators_follow_their_lists():
+    a = [torch.ones(2), torch.zeros(3)]
+    torch._foreach_maximum_(a, [torch.full((2,), 3.0), torch.ones(3)])
+    torch._foreach_add_(a, a, alpha=2)
+    torch._foreach_addcmul_(a, a, a, [1.0, 2.0])
+    assert a[0].tolist() == [90, 90] and a[1].tolist() == [21, 21, 21]
+    assert [n.item() for n in torch._foreach_norm([torch.tensor([3.0, 4.0])])] == [5]
+    with pytest.raises(RuntimeError, match="same number of tensors"):
+        torch._foreach_add(a, a[:1])
+    with pytest.raises(AttributeError, match="_foreach_nonsense"):
+        torch._foreach_nonsense(a)
+
+
+def test_names_of_8_bit_floats_compare_and_refuse():
+    assert torch.float32 != torch.float8_e4m3fn
+    assert torch.finfo(torch.float8_e4m3fn).max == 448
+    with pytest.raises(NotImplementedError, match="float8_e4m3fn"):
+        torch.zeros(2, dtype=torch.float8_e4m3fn)
+
+
+def test_groups_of_tensors_by_dtype():
+    from diya.utils._foreach_utils import _group_tensors_by_device_and_dtype as group
+    params = [torch.ones(1), torch.ones(1, dtype=torch.float64), torch.ones(2)]
+    groups = group([params, params], with_indices=True)
+    assert [indices for _, indices in groups.values()] == [[0, 2], [1]]
+
+
+def test_custom_operator_has_its_gradient():
+    @torch.library.custom_op("idioms::cube", mutates_args=())
+    def cube(x: torch.Tensor) -> torch.Tensor:
+        return x ** 3
+
+    cube.register_autograd(lambda ctx, g: g * 3 * ctx.saved_tensors[0] ** 2,
+                           setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs))
+    x = torch.tensor([2.0], requires_grad=True)
+    torch.ops.idioms.cube(x).sum().backward()
+    assert x.grad.item() == 12
+
+
+def test_distributions_densities_and_divergences():
+    D = torch.distributions
+    normal = D.Normal(torch.tensor(0.0), torch.tensor(2.0))
+    assert normal.log_prob(torch.tensor(1.0)).item() == pytest.approx(-1.737086, abs=1e-5)
+    assert D.kl_divergence(normal, D.Normal(1.0, 1.0)).item() == pytest.approx(1.306853, abs=1e-5)
+    scale = torch.tensor(2.0, requires_grad=True)
+    D.Normal(torch.tensor(0.0), scale).rsample().backward()
+    assert scale.grad is not None
+    assert D.Categorical(torch.tensor([0.2, 0.3, 0.5])).log_prob(torch.tensor(2)).exp().item() == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="scale"):
+        D.Normal(0.0, -1.0)
+    with pytest.raises(NotImplementedError, match="Wishart"):
+        D.Wishart(1.0)
+
+
+@pytest.mark.parametrize("use", [lambda: torch.fx.symbolic_trace(torch.nn.ReLU()), lambda: torch.export.export(None, ()),
+                                 lambda: torch.nested.nested_tensor([]), lambda: torch.sparse.mm(None, None),
+                                 lambda: torch.nn.parallel.DistributedDataParallel(torch.nn.ReLU())])
+def test_what_is_missing_names_itself(use):
+    with pytest.raises(NotImplementedError, match=r"torch\.\w+"):
+        use()
+
+
+def test_profile_counts_what_ran():
+    with torch.profiler.profile() as p, torch.profiler.record_function("work"):
+        torch.ones(3).add(1).sum()
+    assert p.counts["nodes_recorded"] > 0 and p.seconds > 0
+    with pytest.raises(NotImplementedError, match="key_averages"):
+        p.key_averages()
