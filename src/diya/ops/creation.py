@@ -297,6 +297,10 @@ def _infer_dtype(data) -> DType:
             d = dtypes.int64 if hasattr(x, "__index__") else dtypes.default_dtype
         elif isinstance(x, range):
             d = dtypes.int64
+        elif isinstance(x, str):
+            if x is data:
+                raise TypeError("new(): invalid data type 'str'")
+            raise ValueError("too many dimensions 'str': a tensor holds numbers")
         else:
             raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")
         found = d if found is None else dtypes.promote_types(found, d)

@@ -150,6 +150,9 @@ def add(input, other, *, alpha=1):
 @operator(inplace=True, aliases=("subtract",))
 def sub(input, other, *, alpha=1):
     if isinstance(other, bool) or getattr(other, "dtype", None) is bool_ or getattr(input, "dtype", None) is bool_:
+        if all(x is True or x is False or getattr(x, "dtype", None) is bool_ for x in (input, other)):
+            raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                               "`logical_xor()` operator instead.")
         raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
                            "mask, use the `~` or `logical_not()` operator instead.")
     return _sub.core(input, other) if alpha == 1 else _sub_scaled(input, other, alpha)

@@ -346,9 +346,9 @@ def ravel(input):
 def permute(input, *dims):
     dims = sizes_of(dims)
     if len(dims) != input.dim():
-        raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
-                           f"desired ordering of dimensions i.e. input.dim() = {input.dim()} is not equal to len(dims) = "
-                           f"{len(dims)}")
+        raise RuntimeError(f"permute: number of dimensions in the tensor input does not match the length of the desired ordering "
+                           f"of dimensions i.e. input.dim() = {input.dim()} is not equal to len(dims) = {len(dims)}: got {dims} "
+                           f"for size {list(input.shape)}")
     dims = tuple(wrap_dim(d, input.dim()) for d in dims)
     if len(set(dims)) != len(dims):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -812,7 +812,8 @@ def cat(tensors, dim=0):
         for k, (a, b) in enumerate(zip(first.shape, x.shape, strict=True)):
             if k != dim and a != b:
                 raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but got size "
-                                   f"{b} for tensor number {i} in the list.")
+                                   f"{b} for tensor number {i} in the list: the first is of size {list(first.shape)}, number "
+                                   f"{i} of size {list(x.shape)}")
     used = [x if x.dtype is d else x.to(d) for x in used]
     shape = list(first.shape)
     shape[dim] = sum(x.shape[dim] for x in used)

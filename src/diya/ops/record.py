@@ -100,7 +100,7 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                     return result
             try:
                 result = function(*args, **kwargs)
-            except (AttributeError, WrongArgument) as error:
+            except (AttributeError, TypeError) as error:
                 raise _wrong_argument(name, function, args, kwargs, error) from None
             return result if out is None else write_out(name, out, result)
     else:
@@ -112,7 +112,7 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                     return result
             try:
                 return function(*args, **kwargs)
-            except (AttributeError, WrongArgument) as error:
+            except (AttributeError, TypeError) as error:
                 raise _wrong_argument(name, function, args, kwargs, error) from None
     return call
 
@@ -126,8 +126,17 @@ class WrongArgument(TypeError):
 
 
 def _wrong_argument(name: str, function: Callable, args: tuple, kwargs: dict, error) -> BaseException:
-    """The TypeError for an argument that is no tensor, named as the user's call names it; an error that is about
-    anything else, as it is."""
+    """The TypeError for an argument that is no tensor, named as the user's call names it; for a call that does not fit
+    the signature, one that shows it; an error that is about anything else, as it is."""
+    if isinstance(error, TypeError) and not isinstance(error, WrongArgument):
+        inner = error.__traceback__.tb_next
+        while inner is not None and inner.tb_frame.f_code.co_filename == __file__:  # _with_rule's call in between
+            inner = inner.tb_next
+        if inner is not None or "argument" not in str(error):
+            return error
+        import inspect
+        return TypeError(f"{error}: expected {name}{inspect.signature(function)}, got {len(args)} positional arguments"
+                         + (f" and {', '.join(kwargs)}" if kwargs else ""))
     value = error.value if isinstance(error, WrongArgument) else getattr(error, "obj", _ABSENT)
     if isinstance(value, Tensor) or value is None and not isinstance(error, WrongArgument) and value not in args:
         return error
