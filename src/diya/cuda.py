@@ -43,4 +43,8 @@ def _refuse(name: str):
 def __getattr__(name: str):
     if name.startswith("__"):
         raise AttributeError(name)
+    if name[0].isupper():  # a class, which annotations and isinstance use; making one is refused
+        made = globals()[name] = type(name, (), {"__init__": lambda self, *args, **kwargs: _refuse(name),
+                                                 "__doc__": "Refused where made."})
+        return made
     return lambda *args, **kwargs: _refuse(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .nn import Module
+from ..nn import Module
 
 
 def wrap(fn_or_name: Any) -> Any:

@@ -79,7 +79,7 @@ def set_enable_guard_collectives(enabled: bool) -> bool:
 
 def compile(*args, **kwargs) -> Any:
     """`torch.compile`."""
-    from ._public import compile
+    from .._public import compile
     return compile(*args, **kwargs)
 
 
