@@ -7,7 +7,13 @@ interpreted (`interpret`) or compiled (`compiler`).
 # ruff: noqa: I001  (the order matters: the operator table is filled before it is published)
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _CHECKING
 from typing import Any as _Any
+
+if _CHECKING:
+    from . import nn as nn
+    from . import optim as optim
+    from . import utils as utils
 
 __version__ = "0.1.0"
 
@@ -78,7 +84,7 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "version": "version", "types": "types", "distributed": "distributed", "export": "export", "profiler": "profiler",
          "storage": "storage", "signal": "signal", "sparse": "sparse", "overrides": "overrides", "onnx": "onnx",
          "multiprocessing": "multiprocessing", "hub": "hub", "library": "library", "masked": "masked",
-         "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_dynamo": "_dynamo", "_C": "_C"}
+         "accelerator": "accelerator", "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_dynamo": "_dynamo", "_C": "_C"}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explain"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+_DEFAULT_SPARSE_BLOCK_SIZE = 128
 
 def _refuse(name: str):
     raise NotImplementedError(f"torch.nn.attention.flex_attention.{name} is not supported: apply the mask and the scores' "

@@ -1,0 +1,26 @@
+"""``torch.accelerator``: there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def is_available() -> bool:
+    return False
+
+
+def device_count() -> int:
+    return 0
+
+
+def current_accelerator(check_available: bool = False) -> None:
+    return None
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError(f"torch.accelerator.{name}: this build of diya computes on the CPU and has no accelerator")
+    return refuse
