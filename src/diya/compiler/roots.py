@@ -65,6 +65,8 @@ class Roots:
         """Views of all elements in order, and reductions over nothing, are their operand."""
         alias = self.alias
         for i, n in enumerate(self.code):
+            if not self.can[i]:
+                continue  # a copy of it would be a kernel
             if n.op.kind == "view" and n.op.name == "view":
                 shape, strides, offset = n.attrs
                 if offset == 0 and n.type.numel == self.code[n.inputs[0]].type.numel and \
@@ -110,7 +112,7 @@ class Roots:
         reads = [0] * len(code)
         depth = [0] * len(code)
         # An alias that is not wanted itself passes its uses on to what it stands for.
-        for i, n in enumerate(code):
+        for i in range(len(code)):
             if self.live[i] and alias[i] == i:
                 for j in set(self.inputs(i)):
                     uses[alias[j]] += 1
