@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 from . import UsageError
 from .progress import ProgressLine, duration
 
+DEFAULTS = {"epochs": 8, "batch_size": 100, "lr": 4e-3, "seed": 0}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--epochs", type=int, default=8, help="times through the 12,000 training images (8)")
-    parser.add_argument("--lr", type=float, default=4e-3, help="highest learning rate (0.004)")
-    parser.add_argument("--batch-size", type=int, default=100, help="images in a step (100)")
-    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--epochs", type=int, default=DEFAULTS["epochs"], help="times through the 12,000 training images (8)")
+    parser.add_argument("--lr", type=float, default=DEFAULTS["lr"], help="highest learning rate (0.004)")
+    parser.add_argument("--batch-size", type=int, default=DEFAULTS["batch_size"], help="images in a step (100)")
+    parser.add_argument("--seed", type=int, default=DEFAULTS["seed"], help="equal seeds give equal runs (0)")
     parser.add_argument("--out", type=Path, default=Path("diya-demo"), help="folder for the results (diya-demo)")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from a checkpoint")
-    parser.epilog = "Ctrl-C stops; what was learned up to the last whole epoch is kept and can be resumed."
+    parser.epilog = "Ctrl-C stops; the checkpoint of the last whole epoch stays, to go on from."
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,29 +46,26 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"{options.resume} is no checkpoint of this demo: {error}") from None
     count = sum(p.numel() for p in trainer.model.parameters())
     print(f"A network of {count:,} parameters learns {len(data.CLASSES)} kinds of clothing from {len(trainer.x):,} images.")
+    if trainer.epoch >= options.epochs:
+        print(f"It has seen them {trainer.epoch} times already; --epochs {trainer.epoch + 4} teaches it more.")
     checkpoint = options.out / "checkpoint.pt"
+    trainer.save(checkpoint)  # from now on there is one to go on from, whenever Ctrl-C comes
     line = ProgressLine()
-    saved = trainer.epoch
 
     def show(p) -> None:
-        nonlocal saved
-        if trainer.epoch != saved:  # an epoch has ended
+        text = (f"epoch {p.epoch}/{options.epochs}  loss {p.loss:.3f}  accuracy {p.accuracy:3.0f}%  "
+                f"{p.images_per_second:,.0f} images/s  {duration(p.seconds_left)} left")
+        if p.tested is None:
+            line.update(p.step / p.steps, text)
+        else:
             trainer.save(checkpoint)
-            saved = trainer.epoch
-        tested = f"  test {trainer.accuracies[-1]:4.1f}%" if trainer.accuracies else ""
-        line.update(p.step / p.steps, f"epoch {p.epoch}/{options.epochs}  loss {p.loss:.3f}  acc {p.accuracy:3.0f}%{tested}  "
-                    f"{p.images_per_second:,.0f} images/s  {duration(p.seconds_left)} left",
-                    force=p.step % trainer.per_epoch == 0)
-    interrupted = False
+            line.keep(f"{text}  test {p.tested:.1f}%")
     try:
         trainer.run(show)
     except KeyboardInterrupt:
-        interrupted = True
-    line.end()
-    if not interrupted or not checkpoint.exists():
-        trainer.save(checkpoint)
-    if interrupted:
-        print(f"\nStopped. To go on:  diya demo --resume {checkpoint} --out {options.out}")
+        line.end()
+        print(f"Stopped after {trainer.epoch} of {options.epochs} epochs. To go on:\n"
+              f"  diya demo --resume {checkpoint} --out {options.out}{_changed(options)}")
         return 130
     curve, seen = options.out / "learning-curve.png", options.out / "predictions.png"
     pictures.learning_curve(curve, trainer.losses, trainer.accuracies, trainer.per_epoch)
@@ -75,9 +73,14 @@ def run(options: argparse.Namespace) -> int:
     print(f"Test accuracy {trainer.accuracies[-1]:.2f} % after {time.perf_counter() - started:.1f} s. Written:\n"
           f"  {curve}\n  {seen}\n  {checkpoint}\n"
           "Try next:\n"
-          f"  diya demo --resume {checkpoint} --epochs {options.epochs + 4}     learn on\n"
+          f"  diya demo --resume {checkpoint} --epochs {trainer.epoch + 4}     learn on\n"
           "  diya demo --lr 0.02                                        watch what too large a step does\n"
           "  diya run your_script.py                                    a PyTorch program of yours, unmodified\n"
           "  diya explain \"torch.randn(8, 8).softmax(-1)\"               what becomes of an expression")
-    sys.stdout.flush()
     return 0
+
+
+def _changed(options: argparse.Namespace) -> str:
+    """The settings that are not the defaults, as arguments."""
+    return "".join(f" --{name.replace('_', '-')} {getattr(options, name)}" for name, value in DEFAULTS.items()
+                   if getattr(options, name) != value)

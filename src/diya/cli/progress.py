@@ -1,4 +1,4 @@
-"""A progress line for terminals, and now and then a plain line where there is none."""
+"""Progress: a live line on a terminal, a plain line now and then where there is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import time
 
 
 class ProgressLine:
-    """``update`` redraws one line at most ten times a second; ``end`` leaves it standing."""
+    """``update`` redraws a bar and a text in place, ``keep`` leaves a text standing and goes to the next line.
+
+    Without a terminal only what is kept is printed.
+    """
 
     def __init__(self, out=None):
         self.out = out or sys.stderr
@@ -16,32 +19,43 @@ class ProgressLine:
         self.last = 0.0
         self.width = 0
 
-    def update(self, share: float, text: str, force: bool = False) -> None:
-        """Shows a bar filled to ``share`` (0..1) and a text. Without a terminal only ``force`` prints."""
+    def update(self, share: float, text: str) -> None:
+        """Shows a bar filled to ``share`` (0..1) and a text, at most ten times a second."""
         now = time.monotonic()
-        if not force and (not self.live or now - self.last < 0.1):
-            return
-        self.last = now
-        if not self.live:
-            print(text, file=self.out, flush=True)
-            return
-        room = shutil.get_terminal_size().columns - len(text) - 4
-        bar = ""
-        if room >= 10:
-            cells = min(room, 30)
-            full = int(share * cells)
-            bar = "━" * full + "╺" + " " * max(cells - full - 1, 0) + "  " if full < cells else "━" * cells + "  "
-            if "UTF" not in (self.out.encoding or "").upper():
-                bar = "#" * full + "." * (cells - full) + "  "
-        line = bar + text
-        self.out.write("\r" + line + " " * max(self.width - len(line), 0))
+        if self.live and now - self.last >= 0.1:
+            self.last = now
+            self._draw(self._bar(share, shutil.get_terminal_size().columns - len(text) - 3) + text)
+
+    def keep(self, text: str) -> None:
+        """Shows a text in place of the bar, for good."""
+        if self.live:
+            self._draw(text)
+        else:
+            self.out.write(text)
+        self.out.write("\n")
         self.out.flush()
-        self.width = len(line)
+        self.width = 0
 
     def end(self) -> None:
-        if self.live and self.width:
+        """Goes to the next line if the bar stands on this one."""
+        if self.width:
             self.out.write("\n")
             self.width = 0
+
+    def _bar(self, share: float, room: int) -> str:
+        cells = min(room, 30)
+        if cells < 10:
+            return ""
+        full = round(min(max(share, 0), 1) * cells)
+        if "UTF" in (self.out.encoding or "").upper():
+            return "━" * full + "╺" * (full < cells) + " " * (cells - full - 1) + "  "
+        return "#" * full + "." * (cells - full) + "  "
+
+    def _draw(self, line: str) -> None:
+        line = line[:shutil.get_terminal_size().columns - 1]  # a longer one would wrap and could not be redrawn
+        self.out.write("\r" + line.ljust(self.width))
+        self.out.flush()
+        self.width = len(line)
 
 
 def duration(seconds: float) -> str:

@@ -38,6 +38,7 @@ class Progress(NamedTuple):
     accuracy: float       # on the last hundred or so training images
     images_per_second: float
     seconds_left: float
+    tested: float | None = None  # accuracy on the test images, where an epoch has just ended
 
 
 def network() -> nn.Module:
@@ -80,7 +81,7 @@ class Trainer:
         self.accuracies: list[float] = []      # on the test images, after every epoch
 
     def run(self, show: Callable[[Progress], None]) -> None:
-        """Trains the epochs that are left; ``show`` is called after every step."""
+        """Trains the epochs that are left; ``show`` is called after every step, and once more at the end of an epoch."""
         started, done = time.perf_counter(), 0
         size = self.settings.batch_size
         while self.epoch < self.settings.epochs:
@@ -100,27 +101,40 @@ class Trainer:
                 self.losses.append(loss.item())
                 done += 1
                 elapsed = time.perf_counter() - started
-                at = self.epoch * self.per_epoch + k + 1
-                show(Progress(self.epoch + 1, at, self.steps, self.losses[-1],
-                              100 * float((scores.argmax(1) == y).float().mean()), done * size / elapsed,
-                              (self.steps - at) * elapsed / done))
+                at = len(self.losses)
+                progress = Progress(self.epoch + 1, at, self.steps, self.losses[-1],
+                                    100 * float((scores.argmax(1) == y).float().mean()), done * size / elapsed,
+                                    (self.steps - at) * elapsed / done)
+                show(progress)
+            tested = accuracy(self.model, self.test_x, self.test_y)
+            self.accuracies.append(tested)
             self.epoch += 1
-            self.accuracies.append(accuracy(self.model, self.test_x, self.test_y))
+            show(progress._replace(tested=tested))
 
     def save(self, path: Path) -> None:
-        """Writes all that is needed to go on, at the start of the epoch that was interrupted."""
+        """Writes all that is needed to go on; call it between epochs."""
         torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                    "schedule": self.schedule.state_dict(), "settings": dict(self.settings._asdict()), "epoch": self.epoch,
-                    "losses": self.losses[:self.epoch * self.per_epoch], "accuracies": self.accuracies}, path)
+                    "schedule": self.schedule.state_dict(), "random": torch.get_rng_state(), "settings": self.settings._asdict(),
+                    "epoch": self.epoch, "losses": list(self.losses), "accuracies": list(self.accuracies)}, path)
 
     def resume(self, path: Path) -> None:
-        """Goes on from a checkpoint of `save`; the number of epochs may have grown."""
+        """Goes on from a checkpoint of `save`: with its settings, as the run would have gone on (to rounding: the
+        first step of a process is interpreted, the later ones are compiled).
+
+        Other settings than it was made with start a new, gentler cycle of the learning rate over the epochs that are left.
+        """
         state: dict[str, Any] = torch.load(path)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.losses, self.accuracies = state["epoch"], list(state["losses"]), list(state["accuracies"])
-        if state["settings"]["epochs"] == self.settings.epochs and state["settings"]["batch_size"] == self.settings.batch_size:
+        torch.set_rng_state(state["random"])
+        if state["settings"] == self.settings._asdict():
             self.schedule.load_state_dict(state["schedule"])
+            return
+        left = (self.settings.epochs - self.epoch) * self.per_epoch
+        self.steps = len(self.losses) + max(left, 0)
+        if left > 0:
+            self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, self.settings.lr / 4, total_steps=left)
 
     def predictions(self) -> np.ndarray:
         """The class that the model sees in every test image."""
