@@ -47,7 +47,7 @@ def _each(name: str, method: str, tensors: Any, args: tuple, kwargs: dict) -> li
 
 
 def _norm(tensors, ord=2, dtype=None) -> list:
-    from .linalg import vector_norm
+    from .linalg import vector_norm  # pyright: ignore[reportAttributeAccessIssue]
     return [vector_norm(tensor, ord, dtype=dtype) for tensor in tensors]
 
 

@@ -40,7 +40,7 @@ def _refuse(name: str):
     raise RuntimeError(f"torch.cuda.{name}: this build of diya computes on the CPU and has no CUDA device")
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     if name[0].isupper():  # a class, which annotations and isinstance use; making one is refused

@@ -169,12 +169,12 @@ def store_array(a, d: dtype) -> np.ndarray:
     """Computed numbers as a buffer's array of type ``d`` (C's conversions: floats truncate, integers wrap)."""
     a = np.asarray(a)
     if d is bfloat16:
-        return float32_to_bfloat16(a.real if a.dtype.kind == "c" else a)
+        return float32_to_bfloat16(a.real if a.dtype.kind == "c" else a)  # pyright: ignore[reportAttributeAccessIssue]
     if a.dtype == d.numpy:
         return a
     with np.errstate(all="ignore"):
         if a.dtype.kind == "c" and d.kind not in "cb":
-            a = a.real
+            a = a.real  # pyright: ignore[reportAttributeAccessIssue]
         if a.dtype.kind == "f" and d.kind in "ui" and d.itemsize < 8:
             a = a.astype(np.int64)  # out-of-range floats wrap, as PyTorch's conversions do on x86
         return a.astype(d.numpy)

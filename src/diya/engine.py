@@ -9,13 +9,14 @@ compiled (see ``Tier``).
 
 from __future__ import annotations
 
-import _signal  # what `signal` wraps; the wrapper's conversions would cost more than a small program
+import _signal  # pyright: ignore[reportMissingImports]  # what `signal` wraps; the wrapper's conversions would cost more than a small program
 import os
 import sys
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager, nullcontext
 from sys import getrefcount
+from typing import Any
 
 from . import background, interpret
 from .counters import counters
@@ -172,7 +173,9 @@ class Program:
     __slots__ = ("graph", "met", "compiled", "job")
 
     def __init__(self, graph: Graph):
-        self.graph, self.met, self.compiled, self.job = graph, 0, None, None
+        self.graph, self.met = graph, 0
+        self.compiled: Any = None  # False if the compiler failed
+        self.job: background.Job | None = None
 
 
 _programs: OrderedDict[tuple, Program] = OrderedDict()
@@ -407,7 +410,7 @@ class Tier:
             Tier.pinned = self.previous
 
 
-_compiler = None  # the compiler's entry; False where llvmlite is not installed
+_compiler: Any = None  # the compiler's entry; False where llvmlite is not installed
 
 
 def compiler():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 from urllib.error import HTTPError as HTTPError
 from urllib.parse import urlparse as urlparse
 
@@ -35,7 +36,7 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
     return load(path, map_location=map_location, weights_only=weights_only)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in ("load", "list", "help", "download_url_to_file"):
         def refuse(*args, **kwargs):
             raise NotImplementedError(f"torch.hub.{name} is not supported: diya does not download code or weights")

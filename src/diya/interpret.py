@@ -29,11 +29,11 @@ def _apply(op: Primitive, attrs, types, type, arrays, overwrite: bool):
     if not op.raw:
         arrays = [load_array(a, t.dtype) for a, t in zip(arrays, types, strict=True)]
     if op.name in _UPDATES:
-        out = op.interpret(attrs, *arrays, overwrite=overwrite)
+        out = op.interpret(attrs, *arrays, overwrite=overwrite)  # pyright: ignore[reportOptionalCall]
     elif op.kind in ("source", "view", "fold") or op.name in ("cast", "bitcast"):
-        out = op.interpret(attrs, *arrays, type=type)
+        out = op.interpret(attrs, *arrays, type=type)  # pyright: ignore[reportOptionalCall]
     else:
-        out = op.interpret(attrs, *arrays)
+        out = op.interpret(attrs, *arrays)  # pyright: ignore[reportOptionalCall]
     if isinstance(type, tuple):
         return tuple(_finish(o, t, op.raw) for o, t in zip(out, type, strict=True))
     return _finish(out, type, op.raw)
@@ -88,7 +88,7 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
     with np.errstate(all="ignore"):
         for i, n in enumerate(code):
             if n.op is LEAF:
-                values[i] = next(given).typed(n.type.shape, n.type.dtype.numpy)
+                values[i] = next(given).typed(n.type.shape, n.type.dtype.numpy)  # pyright: ignore[reportAttributeAccessIssue]
             elif n.op is SCALAR:
                 values[i] = scalar_array(next(given), n.type)
             elif i in last:

@@ -67,7 +67,7 @@ def start_processes(fn, args=(), nprocs: int = 1, join: bool = True, daemon: boo
                     start_method: str = "spawn") -> ProcessContext | None:
     """Runs ``fn(i, *args)`` in ``nprocs`` processes. Waits for them, or with ``join=False`` returns their context."""
     context = get_context(start_method)
-    processes = [context.Process(target=fn, args=(i, *args), daemon=daemon) for i in range(nprocs)]
+    processes = [context.Process(target=fn, args=(i, *args), daemon=daemon) for i in range(nprocs)]  # pyright: ignore[reportAttributeAccessIssue]
     for process in processes:
         process.start()
     started = ProcessContext(processes)

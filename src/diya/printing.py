@@ -106,7 +106,7 @@ def contents_str(t: Tensor, indent: int = 0) -> str:
 def array_str(array: np.ndarray, cut: tuple[bool, ...], indent: int = 0) -> str:
     """A numpy array in brackets. ``cut`` tells which dimensions show an ellipsis at their middle."""
     if array.dtype.kind == "c":
-        real, imaginary = Notation(array.real), Notation(array.imag)
+        real, imaginary = Notation(array.real), Notation(array.imag)  # pyright: ignore[reportAttributeAccessIssue]
         width = real.width + imaginary.width + 1
 
         def text(value: complex) -> str:
@@ -139,7 +139,7 @@ def _brackets(values: list, cut: tuple[bool, ...], text: Callable[[Any], str], w
             items.insert(middle, "...")
         return "[" + ("," + "\n" * (len(cut) - 1) + " " * (indent + 1)).join(items) + "]"
     items = [text(v) for v in values]
-    if cut[0]:
+    if cut[0]:  # pyright: ignore[reportGeneralTypeIssues]
         items.insert(middle, " ..." if values else "...")
     per_line = max(1, (options.linewidth - indent) // (width + 2))
     lines = [", ".join(items[i:i + per_line]) for i in range(0, len(items), per_line)]

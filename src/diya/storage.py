@@ -54,7 +54,7 @@ class Storage:
         """Whether memory outside diya's control is, or may be, looking at this memory."""
         if self.exports is None or self.exports is True:
             return self.exports is True
-        self.exports = [r for r in self.exports if r() is not None] or None
+        self.exports = [r for r in self.exports if r() is not None] or None  # pyright: ignore[reportGeneralTypeIssues]
         return self.exports is not None
 
     def buffer(self) -> Buffer:

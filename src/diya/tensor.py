@@ -531,7 +531,7 @@ class Tensor:
 
     def __contains__(self, item) -> bool:
         if isinstance(item, (Tensor, numbers.Number)):
-            return bool((item == self).any())
+            return bool((item == self).any())  # pyright: ignore[reportAttributeAccessIssue]
         raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(item)}.")
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):

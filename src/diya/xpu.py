@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def is_available() -> bool:
     return False
@@ -11,7 +13,7 @@ def device_count() -> int:
     return 0
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import graph as graph
 from .modes import detect_anomaly as detect_anomaly
 from .modes import enable_grad as enable_grad
@@ -112,7 +114,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None, c
     return tuple(results)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     import importlib
     if name in ("Function", "once_differentiable"):
         return getattr(importlib.import_module(".function", __name__), name)

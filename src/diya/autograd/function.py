@@ -41,6 +41,8 @@ class FunctionNode(NodeBase, FunctionCtx):
     """The node of a custom function on the tape, and the ``ctx`` of its backward."""
 
     _cls: Any
+    _input_shapes: tuple
+    _output_types: list
     _saved: list | None = None
 
     def name(self) -> str:

@@ -44,7 +44,7 @@ def vjp(func, inputs, v=None, create_graph: bool = False, strict: bool = False):
     """(outputs, vᵀ · Jacobian)."""
     from ..func import vjp as pull
     single = isinstance(inputs, Tensor)
-    out, back = pull(func, *_tuple(inputs))
+    out, back = pull(func, *_tuple(inputs))  # pyright: ignore[reportAssignmentType]
     if v is None:
         if not isinstance(out, Tensor) or out.numel() != 1:
             raise RuntimeError("The vector v can only be None if the user-provided function returns a single Tensor with a single "
@@ -63,7 +63,7 @@ def jvp(func, inputs, v=None, create_graph: bool = False, strict: bool = False):
             raise RuntimeError("The vector v can only be None if the input to the user-provided function is a single Tensor with a "
                                "single element.")
         v = args[0].new_ones(args[0].shape)
-    out, derivative = push(func, args, _tuple(v))
+    out, derivative = push(func, args, _tuple(v))  # pyright: ignore[reportAssignmentType]
     return _finish(out, create_graph), _finish(derivative, create_graph)
 
 
@@ -75,7 +75,7 @@ def vhp(func, inputs, v=None, create_graph: bool = False, strict: bool = False):
     args = _tuple(inputs)
     numbers = 0 if single else tuple(range(len(args)))
     v = args[0].new_ones(args[0].shape) if v is None else v
-    _, back = pull(grad(func, numbers), *args)
+    _, back = pull(grad(func, numbers), *args)  # pyright: ignore[reportAssignmentType]
     return _finish(func(*args), create_graph), _finish(_shape_like(back(*_tuple(v)), single), create_graph)
 
 

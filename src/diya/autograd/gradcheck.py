@@ -25,7 +25,7 @@ def _outputs(result) -> tuple:
 def _real(a: np.ndarray) -> np.ndarray:
     """Complex numbers as pairs of reals, flat."""
     a = np.ascontiguousarray(a).reshape(-1)
-    return a.view(a.real.dtype) if a.dtype.kind == "c" else a
+    return a.view(a.real.dtype) if a.dtype.kind == "c" else a  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _numerical(f: Callable, inputs: tuple, x, eps: float) -> list[np.ndarray]:

@@ -55,6 +55,12 @@ class _Switch:
     def clone(self):
         return type(self)()
 
+    def __enter__(self) -> Any:
+        raise NotImplementedError
+
+    def __exit__(self, *_) -> Any:
+        raise NotImplementedError
+
 
 class no_grad(_Switch):
     """Operations in the block are not recorded for ``backward``."""
@@ -102,6 +108,8 @@ class set_grad_enabled(_Switch):
 
 class inference_mode(_Switch):
     """As ``no_grad``; tensors made in the block can never join a graph."""
+
+    mode: bool
 
     def __new__(cls, mode=True) -> Any:
         self = object.__new__(cls)

@@ -131,7 +131,7 @@ class NodeBase:
     hooks: dict | None = None
     tensor_hooks: dict | None = None  # by output number: hooks on the gradient of that output
     retained: dict | None = None      # by output number: weak references to tensors that retain their gradient
-    where = None
+    where: tuple | None = None
     metadata_: dict | None = None
 
     @property
@@ -331,7 +331,7 @@ def track(rule: Rule, outs: tuple, tensors: tuple, nodes: tuple, params: dict) -
             if k:
                 out._nr = k
     if want_out:
-        fn.saved_out = SavedOutputs(outs) if len(outs) > 1 else SavedTensor(outs[0], outs[0]._value(), True)
+        fn.saved_out = SavedOutputs(outs) if len(outs) > 1 else SavedTensor(outs[0], outs[0]._value(), True)  # pyright: ignore[reportGeneralTypeIssues]
 
 
 class SavedOutputs:

@@ -30,7 +30,7 @@ def split_sums(graph: Graph) -> Graph:
         if i in parts:
             var, count = parts[i]
             whole = n.type
-            code.append(n._replace(attrs=cut(n.attrs, var, count), type=type_of((count, *whole.shape), whole.dtype)))
+            code.append(n._replace(attrs=cut(n.attrs, var, count), type=type_of((count, *whole.shape), whole.dtype)))  # pyright: ignore[reportAttributeAccessIssue]
             n = Instruction(PRIMITIVES["sum"], (len(code) - 1,), (0,), whole, n.where)
         moved.append(len(code))
         code.append(n)
@@ -44,10 +44,10 @@ def parts_of(n: Instruction) -> tuple[int, int] | None:
     needs no other code.
     """
     c = n.attrs
-    if n.type.dtype.name not in ("float32", "float64") or len(c.sizes) == c.n_out:
+    if n.type.dtype.name not in ("float32", "float64") or len(c.sizes) == c.n_out:  # pyright: ignore[reportAttributeAccessIssue]
         return None
     first, *rest = range(c.n_out, len(c.sizes))
-    long = n.type.numel * prod(c.sizes[v] for v in rest) >= WORTH if rest else c.sizes[first] >= LONG
+    long = n.type.numel * prod(c.sizes[v] for v in rest) >= WORTH if rest else c.sizes[first] >= LONG  # pyright: ignore[reportAttributeAccessIssue]
     if not long or task_count(c) > 2:
         return None
     counts = {v: max(p for p in range(1, PARTS + 1) if c.sizes[v] % p == 0) for v in rest or [first]}

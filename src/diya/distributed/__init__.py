@@ -33,7 +33,7 @@ class ProcessGroup:
 group: Any = type("group", (), {"WORLD": None})
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"module 'torch.distributed' has no attribute {name!r}")
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import constraints as constraints
 from .continuous import Exponential as Exponential
 from .continuous import MultivariateNormal as MultivariateNormal
@@ -27,7 +29,7 @@ def _absent(name: str) -> type:
     return type(name, (Distribution,), {"__init__": refuse, "__doc__": "Refused where made.", "__module__": __name__})
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _ABSENT:
         made = globals()[name] = _absent(name)
         return made

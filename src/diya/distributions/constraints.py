@@ -86,7 +86,7 @@ class _PositiveDefinite(Constraint):
     event_dim = 2
 
     def check(self, value):
-        from ..linalg import cholesky_ex
+        from ..linalg import cholesky_ex  # pyright: ignore[reportAttributeAccessIssue]
         symmetric = (value - value.mT).abs().flatten(-2).amax(-1) < 1e-6
         return symmetric & (cholesky_ex(value)[1] == 0)
 

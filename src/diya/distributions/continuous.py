@@ -174,7 +174,7 @@ class MultivariateNormal(Distribution):
 
     def __init__(self, loc, covariance_matrix=None, precision_matrix=None, scale_tril=None,
                  validate_args: bool | None = None):
-        from ..linalg import cholesky
+        from ..linalg import cholesky  # pyright: ignore[reportAttributeAccessIssue]
         given = [m for m in (covariance_matrix, precision_matrix, scale_tril) if m is not None]
         if len(given) != 1:
             raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
@@ -217,7 +217,7 @@ class MultivariateNormal(Distribution):
     def log_prob(self, value):
         if self._validate_args:
             self._validate_sample(value)
-        from ..linalg import solve_triangular
+        from ..linalg import solve_triangular  # pyright: ignore[reportAttributeAccessIssue]
         white = solve_triangular(self._tril, (value - self.loc).unsqueeze(-1), upper=False).squeeze(-1)
         return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + white.pow(2).sum(-1)) - self._half_log_det()
 

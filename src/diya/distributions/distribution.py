@@ -50,7 +50,7 @@ class Distribution:
 
     @property
     def stddev(self) -> Tensor:
-        return self.variance.sqrt()
+        return self.variance.sqrt()  # pyright: ignore[reportAttributeAccessIssue]
 
     def sample(self, sample_shape=()) -> Tensor:
         with no_grad():

@@ -29,11 +29,11 @@ class Independent(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.base_dist.mean
+        return self.base_dist.mean  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def variance(self) -> Tensor:
-        return self.base_dist.variance
+        return self.base_dist.variance  # pyright: ignore[reportAttributeAccessIssue]
 
     def sample(self, sample_shape=()) -> Tensor:
         return self.base_dist.sample(sample_shape)

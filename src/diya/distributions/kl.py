@@ -61,7 +61,7 @@ def _categorical(p, q):
 
 @register_kl(MultivariateNormal, MultivariateNormal)
 def _multivariate_normal(p, q):
-    from ..linalg import solve_triangular
+    from ..linalg import solve_triangular  # pyright: ignore[reportAttributeAccessIssue]
     if p.event_shape != q.event_shape:
         raise ValueError(f"KL-divergence between two Multivariate Normals with different event shapes: "
                          f"{p.event_shape} and {q.event_shape}")

@@ -1,5 +1,7 @@
 """Neural networks: modules, parameters, initialisers, functions."""
 
+from typing import Any
+
 from . import functional as functional
 from . import init as init
 from . import modules as modules
@@ -29,7 +31,7 @@ def factory_kwargs(kwargs: dict | None) -> dict:
     return out
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in ("parallel", "grad", "common_types", "attention"):
         import importlib
         return importlib.import_module("." + name, __name__)

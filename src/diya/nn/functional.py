@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import ops
 
 ops.publish(globals(), "nn.functional.")
@@ -23,7 +25,7 @@ _ALSO = (
 )
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _ALSO:
         import diya
         return getattr(diya, name)

@@ -1,3 +1,5 @@
+# Mixins and parameters: another base class, or the instance, has the attributes that a checker misses here.
+# pyright: reportAttributeAccessIssue=false
 """`Parameter` and `Buffer`: tensors that a module registers when they are assigned to it; and their lazy forms."""
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
             raise RuntimeError(f"Creating a Parameter from an instance of type {type(data).__name__} requires that "
                                f"detach() returns an instance of the same type, but return type {type(made).__name__} "
                                "was found instead.")
-        made._is_param = True
+        made._is_param = True  # pyright: ignore[reportAttributeAccessIssue]
         return made
 
     def __deepcopy__(self, memo):
@@ -81,8 +83,8 @@ class Buffer(Tensor, metaclass=_BufferMeta):
         if data is None:
             data = diya.empty(0)
         made = data.detach().requires_grad_(data.requires_grad)
-        made.persistent = persistent
-        made._is_buffer = True
+        made.persistent = persistent  # pyright: ignore[reportAttributeAccessIssue]
+        made._is_buffer = True  # pyright: ignore[reportAttributeAccessIssue]
         return made
 
 
@@ -161,6 +163,6 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
 
     def __new__(cls, requires_grad: bool = False, device=None, dtype=None, persistent: bool = True):
         made = _view_as(cls, diya.empty(0, device=device, dtype=dtype), requires_grad)
-        made.persistent = persistent
-        made._is_buffer = True
+        made.persistent = persistent  # pyright: ignore[reportAttributeAccessIssue]
+        made._is_buffer = True  # pyright: ignore[reportAttributeAccessIssue]
         return made

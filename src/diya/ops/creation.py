@@ -132,8 +132,14 @@ def _new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
 
 
 Tensor.new_tensor = _new_tensor  # type: ignore[attr-defined]
-Tensor.new = lambda self, *args: tensor(args[0], dtype=self.dtype) if len(args) == 1 and isinstance(args[0], (list, tuple)) \
-    and not isinstance(args[0], Size) else empty(*args, dtype=self.dtype)  # type: ignore[attr-defined]
+def _new_legacy(self, *args):
+    """``new([1, 2])`` of those values, ``new(2, 3)`` uninitialised of that size; in this tensor's dtype."""
+    if len(args) == 1 and isinstance(args[0], (list, tuple)) and not isinstance(args[0], Size):
+        return tensor(args[0], dtype=self.dtype)
+    return empty(*args, dtype=self.dtype)
+
+
+setattr(Tensor, "new", _new_legacy)  # noqa: B010
 
 
 @operator(method=False, differentiable=False)
@@ -160,7 +166,7 @@ def arange(*args, dtype=None, device=None, requires_grad=False, layout=None, pin
         n = max(0, -(-(high - low) // by))
         exact = dtypes.int64
     else:
-        n = max(0, math.ceil((high - low) / by))
+        n = max(0, math.ceil((high - low) / by))  # pyright: ignore[reportCallIssue]
         exact = dtypes.float64
     t = from_node(engine.append(IOTA, (), (n, dtype if (low, by) == (0, 1) and dtype.kind != "b" else exact)))
     if (low, by) != (0, 1):

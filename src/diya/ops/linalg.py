@@ -385,7 +385,7 @@ def _slogdet_grad(g, A, out):
     if gs is not None:
         turn = (gs.conj() * out[0]).imag * -1j
         weight = turn if weight is None else weight + turn
-    return (weight[..., None, None] * inverse_h,)
+    return (weight[..., None, None] * inverse_h,)  # pyright: ignore[reportOptionalSubscript]
 
 
 SLogDet = namedtuple("slogdet", ["sign", "logabsdet"])

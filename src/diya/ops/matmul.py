@@ -122,7 +122,7 @@ def _matmul_spec(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, ...
         n = len(sizes)
         sizes.append(b[-1])
     k = len(sizes)
-    sizes.append(a[-1])
+    sizes.append(a[-1])  # pyright: ignore[reportGeneralTypeIssues]
 
     def operand(shape, inner):
         lead = len(batch) - (len(shape) - 2)

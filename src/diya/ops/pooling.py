@@ -354,7 +354,7 @@ def _adaptive_avg_pool(name: str, rank: int, input: Tensor, output_size) -> Tens
         if n == size:
             continue
         start, end = _bounds(size, n)
-        at = np.arange(size)[:, None]
+        at = np.arange(size)[:, None]  # pyright: ignore[reportCallIssue]
         weights = ((at >= start) & (at < end)) / np.maximum(end - start, 1)
         x = matmul(x.transpose(d, -1), _from_array(weights.astype(x.dtype.numpy))).transpose(d, -1)
     return x.contiguous().to(input.dtype)

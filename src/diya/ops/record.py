@@ -497,11 +497,11 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
                 y, moved = operand(other, compute)
                 other = moved if moved is not None else other
             node = append(primitive, (x, y), None)
-            if (a_type is None or input._strides is None) and (b_type is None or other._strides is None):
+            if (a_type is None or input._strides is None) and (b_type is None or other._strides is None):  # pyright: ignore[reportAttributeAccessIssue]
                 t = from_node(node)
             else:
                 t = finish(node, input, other)
-            if differentiable and ((a_type is not None and input._rg) or (b_type is not None and other._rg)) and modes.grad:
+            if differentiable and ((a_type is not None and input._rg) or (b_type is not None and other._rg)) and modes.grad:  # pyright: ignore[reportAttributeAccessIssue]
                 if a_type is None:
                     input = from_node(x)
                 if b_type is None:

@@ -363,7 +363,7 @@ def _set_result(values: Tensor, inverse, counts, return_inverse, return_counts):
         out += (_as(inverse, int64),)
     if return_counts:
         out += (_as(counts, int64),)
-    return out if len(out) > 1 else out[0]
+    return out if len(out) > 1 else out[0]  # pyright: ignore[reportGeneralTypeIssues]
 
 
 @operator(differentiable=False, out=False)

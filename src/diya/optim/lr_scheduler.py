@@ -400,7 +400,7 @@ class SequentialLR(_Composed):
         """Takes back the first step of all schedulers within."""
         sched = self if sched is None else sched
         if hasattr(sched, "_schedulers"):
-            for inner in sched._schedulers:
+            for inner in sched._schedulers:  # pyright: ignore[reportAttributeAccessIssue]
                 self.recursive_undo(inner)
         elif hasattr(sched, "last_epoch"):
             sched.last_epoch -= 1

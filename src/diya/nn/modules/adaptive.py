@@ -53,7 +53,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def reset_parameters(self) -> None:
         self.head.reset_parameters()
-        for to_hidden, to_out in self.tail:
+        for to_hidden, to_out in self.tail:  # pyright: ignore[reportGeneralTypeIssues]
             to_hidden.reset_parameters()
             to_out.reset_parameters()
 

@@ -1,3 +1,5 @@
+# Mixins and parameters: another base class, or the instance, has the attributes that a checker misses here.
+# pyright: reportAttributeAccessIssue=false
 """Batch normalisation."""
 
 from __future__ import annotations
@@ -104,9 +106,9 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
         self.track_running_stats = track_running_stats
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         if affine:
-            self.weight = UninitializedParameter(**factory)
+            self.weight = UninitializedParameter(**factory)  # pyright: ignore[reportAttributeAccessIssue]
             if bias:
-                self.bias = UninitializedParameter(**factory)
+                self.bias = UninitializedParameter(**factory)  # pyright: ignore[reportAttributeAccessIssue]
         if track_running_stats:
             self.running_mean = UninitializedBuffer(**factory)
             self.running_var = UninitializedBuffer(**factory)

@@ -458,7 +458,7 @@ class ParameterDict(Module):
             raise TypeError("ParametersDict.update should be called with an iterable of key/value pairs, but got "
                             + type(parameters).__name__)
         if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
-            parameters = sorted(parameters.items())
+            parameters = sorted(parameters.items())  # pyright: ignore[reportAssignmentType]
         for key, value in _pairs("ParameterDict", parameters):
             self[key] = value
 

@@ -1,3 +1,5 @@
+# Mixins and parameters: another base class, or the instance, has the attributes that a checker misses here.
+# pyright: reportAttributeAccessIssue=false
 """Convolutions."""
 
 from __future__ import annotations
@@ -238,23 +240,23 @@ class _LazyConvXdMixin(LazyModuleMixin):
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.in_channels != 0:
-            super().reset_parameters()
+            super().reset_parameters()  # pyright: ignore[reportAttributeAccessIssue]
 
     def initialize_parameters(self, input: Tensor, *args, **kwargs) -> None:
         if not self.has_uninitialized_params():
             return
         self.in_channels = self._get_in_channels(input)
-        if self.in_channels % self.groups != 0:
+        if self.in_channels % self.groups != 0:  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError("in_channels must be divisible by groups")
-        shape = ((self.in_channels, self.out_channels // self.groups) if self.transposed
-                 else (self.out_channels, self.in_channels // self.groups))
-        self.weight.materialize((*shape, *self.kernel_size))
+        shape = ((self.in_channels, self.out_channels // self.groups) if self.transposed  # pyright: ignore[reportAttributeAccessIssue]
+                 else (self.out_channels, self.in_channels // self.groups))  # pyright: ignore[reportAttributeAccessIssue]
+        self.weight.materialize((*shape, *self.kernel_size))  # pyright: ignore[reportAttributeAccessIssue]
         if self.bias is not None:
             self.bias.materialize((self.out_channels,))
         self.reset_parameters()
 
     def _get_in_channels(self, input: Tensor) -> int:
-        batched, single = self.spatial + 2, self.spatial + 1
+        batched, single = self.spatial + 2, self.spatial + 1  # pyright: ignore[reportAttributeAccessIssue]
         if input.dim() not in (batched, single):
             raise RuntimeError(f"Expected {single}D (unbatched) or {batched}D (batched) input to "
                                f"{type(self).__name__}, but got input of size: {input.shape}")

@@ -1,3 +1,5 @@
+# Mixins and parameters: another base class, or the instance, has the attributes that a checker misses here.
+# pyright: reportAttributeAccessIssue=false
 """Affine layers."""
 
 from __future__ import annotations
@@ -107,10 +109,10 @@ class LazyLinear(LazyModuleMixin, Linear):
 
     def __init__(self, out_features: int, bias: bool = True, device=None, dtype=None) -> None:
         super().__init__(0, 0, False)
-        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.weight = UninitializedParameter(device=device, dtype=dtype)  # pyright: ignore[reportAttributeAccessIssue]
         self.out_features = out_features
         if bias:
-            self.bias = UninitializedParameter(device=device, dtype=dtype)
+            self.bias = UninitializedParameter(device=device, dtype=dtype)  # pyright: ignore[reportAttributeAccessIssue]
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.in_features != 0:

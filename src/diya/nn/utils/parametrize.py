@@ -66,7 +66,7 @@ class ParametrizationList(ModuleList):
         shape, dtype = original.shape, original.dtype
         with diya.no_grad():
             new = _inverse_of(reversed(list(self)), original)
-        if not isinstance(new, Tensor) and not isinstance(new, collections.abc.Sequence):
+        if not isinstance(new, Tensor) and not isinstance(new, collections.abc.Sequence):  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError("'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). Got "
                              f"{type(new).__name__}")
         self.is_tensor = isinstance(new, Tensor)
@@ -118,7 +118,7 @@ class ParametrizationList(ModuleList):
                     raise ValueError(f"`right_inverse` should return a tensor. Got {type(value).__name__}")
                 values = [value]
             else:
-                if not isinstance(value, collections.abc.Sequence):
+                if not isinstance(value, collections.abc.Sequence):  # pyright: ignore[reportAttributeAccessIssue]
                     raise ValueError(f"'right_inverse' must return a sequence of tensors. Got {type(value).__name__}.")
                 if len(value) != self.ntensors:
                     raise ValueError("'right_inverse' must return a sequence of tensors of length "

@@ -113,7 +113,7 @@ def pack_padded_sequence(input: Tensor, lengths: Tensor | list[int], batch_first
     if not enforce_sorted:
         lengths, sorted_indices = diya.sort(lengths, descending=True)
         input = input.index_select(0 if batch_first else 1, sorted_indices)
-    steps = lengths.tolist()
+    steps = lengths.tolist()  # pyright: ignore[reportAttributeAccessIssue]
     if batch_first:
         input = input.transpose(0, 1)
     if input.numel() == 0:
