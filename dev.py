@@ -144,7 +144,7 @@ def test(options: argparse.Namespace) -> int:
 
 def lint_checks(python: Path, totals: Totals) -> None:
     totals.check("ruff", run(python, "-m", "ruff", "check", "src", "tests", "dev.py") == 0)
-    totals.check("pyright", run(python, "-m", "pyright") == 0)
+    totals.check("pyright", run(python, "-m", "pyright", "--pythonpath", str(python)) == 0)
 
 
 def lint(options: argparse.Namespace) -> int:
