@@ -1,11 +1,6 @@
-"""Every operator against PyTorch's recorded answers: values, dtypes, shapes and, in float64, gradients.
+"""Every operator against PyTorch's recorded answers, every call on both tiers: values, dtypes, shapes and, in float64,
+gradients. What is known not to agree stands in exceptions.py."""
 
-Tier 0 runs every call. Tier 1 runs a sample of each operator's, for compiling takes time: ``DIYA_ORACLE=all`` runs
-them all. What is known not to agree stands in exceptions.py.
-"""
-
-import collections
-import os
 import warnings
 
 import numpy as np
@@ -18,21 +13,6 @@ from .checker import by_operator, check, describe, function_of
 from .exceptions import ABSENT, EXCEPTIONS, reason
 
 OPERATORS = by_operator()
-WHOLE = os.environ.get("DIYA_ORACLE") == "all"
-DTYPES = ("float64", "float32", "int64", "bfloat16", "bool", "complex64")  # of the sample, at most SAMPLED of them
-SAMPLED = 3
-
-
-def sampled(calls: list[dict]) -> list[dict]:
-    """One call for each of the first few dtypes, not always the same one: samples differ in what they exercise."""
-    if WHOLE:
-        return calls
-    by_dtype = collections.defaultdict(list)
-    for call in calls:
-        by_dtype[call["dtype"]].append(call)
-    found = [by_dtype[d] for d in (*DTYPES, *by_dtype) if d in by_dtype]
-    unique = [group for i, group in enumerate(found) if group not in found[:i]]
-    return [group[(i * 7 + len(calls)) % len(group)] for i, group in enumerate(unique[:SAMPLED])]
 
 
 def disagreements(calls: list[dict], tier: int) -> list[str]:
@@ -70,7 +50,7 @@ def test_interpreted(op):
 @pytest.mark.parametrize("op", OPERATORS)
 def test_compiled(op):
     present(op)
-    wrong = disagreements(sampled(OPERATORS[op]), 1)
+    wrong = disagreements(OPERATORS[op], 1)
     assert not wrong, "\n".join(wrong)
 
 
