@@ -17,8 +17,7 @@ from .dtypes import uint8
 from .graph import Node, type_of
 from .runtime.buffer import Buffer, allocate
 
-SNAPSHOT_BYTES = 16 << 20  # exported memory up to this size is copied when it is read
-COMPARED_BYTES = 16 << 10  # and up to this size the last copy serves again while the memory still equals it
+COMPARED_BYTES = 16 << 10  # of exported memory up to this size the last copy serves again while it is still right
 
 
 class Export:
@@ -83,7 +82,8 @@ class Storage:
         buffer = self.buffer()
         if not self.exported():
             engine.flush(keep_views=False)  # what was recorded on this memory runs before numpy can write to it
-            if getrefcount(self.node) > engine.IN_LIST:  # another storage, or the tape, holds the value: it keeps it
+            # Another storage, the tape, or a part of the buffer holds the value: it keeps it, and this memory is a copy.
+            if getrefcount(self.node) > engine.IN_LIST or getrefcount(buffer) > engine.IN_LIST + 1:
                 buffer = allocate(self.nbytes)
                 buffer.array[:] = self.buffer().array
                 self.node = engine.leaf(buffer, self.node.type)

@@ -19,7 +19,7 @@ from .device import device as Device
 from .dtypes import dtype as DType
 from .graph import PRIMITIVES, Node, Size, Type, contiguous_strides, type_of
 from .runtime.buffer import Buffer
-from .storage import COMPARED_BYTES, SNAPSHOT_BYTES, Storage
+from .storage import COMPARED_BYTES, Storage
 
 
 class Tensor:
@@ -185,13 +185,21 @@ class Tensor:
                 node = storage.node
             if type.nbytes <= COMPARED_BYTES and self._strides is None and node.type is type:
                 return storage.snapshot()
-            if type.nbytes <= SNAPSHOT_BYTES:
-                array = self._array_of(node)
-                return engine.leaf(Buffer.of(np.array(array, order="C", copy=True)), type)
-            node = self._view_of(storage.node)
-            engine.volatile = True
-            return node
+            return engine.leaf(Buffer.of(np.array(self._array_of(node), order="C", copy=True)), type)
         return self._view_of(storage.node)
+
+    def _borrow(self) -> Node:
+        """As ``_value``, but large exported memory is read where it is; what is recorded next must be its only reader, and
+        then runs at once."""
+        storage = self._storage
+        if self._type.nbytes <= 1 << 20 or storage.exports is None or not storage.exported():
+            return self._value()
+        if self._base is not None:
+            self._refresh_autograd()
+        storage.buffer()
+        node = self._view_of(storage.node)
+        engine.volatile = True
+        return node
 
     def _array_of(self, node: Node) -> np.ndarray:
         """This tensor's elements as a strided numpy view of a materialised storage node."""

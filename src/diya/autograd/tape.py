@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import engine
-from ..runtime.buffer import Buffer
 from .modes import modes
 
 _sequence = itertools.count()
@@ -90,11 +89,6 @@ class SavedTensor:
                 t._accumulate, t._fn, t._nr = t._fn, None, 0
         return t
 
-    def is_snapshot(self) -> bool:
-        """Whether the value is a copy of its own, whatever happens to the storage's memory."""
-        value = self.node.value
-        return isinstance(value, Buffer) and value.whole is None and value is not self.storage.node.value
-
     def unpack(self, fn: GradNode, is_output: bool):
         if self.hooks is not None:
             t = self.hooks(self.tensor)
@@ -110,8 +104,6 @@ class SavedTensor:
                 f"{'output 0 of' if is_output else 'an input of'} {fn.name()}, is at version {self.storage.version}; "
                 f"expected version {self.version} instead. Hint: enable anomaly detection to find the operation that "
                 f"failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")
-        if self.storage.exports is not None and not self.is_snapshot() and self.storage.exported():
-            engine.volatile = True
         return self.handle(fn if is_output else None)
 
 

@@ -69,7 +69,8 @@ def _wide(x: Tensor) -> bool:
 def take_at(x: Tensor, indices: list[Tensor]) -> Tensor:
     """``x[i₀, i₁, …]`` on the leading dimensions."""
     _check_now(x, indices)
-    nodes = (x._value(), *[i._value() for i in indices])
+    indexed = [i._value() for i in indices]
+    nodes = (x._borrow(), *indexed)
     out = from_node(engine.record(INDEX, nodes, None))
     if x._rg and modes.grad:
         track(_index_rule(len(indices)), (out,), (x, *indices), nodes, {})
