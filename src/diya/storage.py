@@ -82,8 +82,9 @@ class Storage:
         buffer = self.buffer()
         if not self.exported():
             engine.flush(keep_views=False)  # what was recorded on this memory runs before numpy can write to it
-            # Another storage, the tape, or a part of the buffer holds the value: it keeps it, and this memory is a copy.
-            if getrefcount(self.node) > engine.IN_LIST or getrefcount(buffer) > engine.IN_LIST + 1:
+            # Another storage, the tape, or a part of the buffer holds the value (or this is a part of another's): they keep
+            # it, and this memory is a copy.
+            if getrefcount(self.node) > engine.IN_LIST or getrefcount(buffer) > engine.IN_LIST + 1 or buffer.whole is not None:
                 buffer = allocate(self.nbytes)
                 buffer.array[:] = self.buffer().array
                 self.node = engine.leaf(buffer, self.node.type)

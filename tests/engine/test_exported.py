@@ -21,6 +21,9 @@ def test_copies_of_numpys_memory_are_copies(shape):
 
 def test_a_copy_of_a_view_survives_numpys_writes():
     t = diya.arange(4.0)
+    other = t.reshape(2, 2).clone()
+    other.numpy()[:] = 9
+    assert t.tolist() == [0, 1, 2, 3] and other.tolist() == [[9, 9], [9, 9]]
     copy = t.unsqueeze(0).clone()
     part = t[1:3].clone()
     t.tolist()
