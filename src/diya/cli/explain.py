@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stages", default="graph,schedule,loops,memory",
                         help="which, with commas: graph schedule loops kernels memory llvm assembly, or all "
                              "(graph,schedule,loops,memory)")
-    parser.epilog = "  diya explain \"torch.randn(8, 8).softmax(-1)\"\n  diya explain train.py --stages all"
+    parser.epilog = "  diya explain \"torch.randn(8, 8).softmax(-1)\"\n  diya explain --stages all train.py --epochs 1"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,12 +29,20 @@ def run(options: argparse.Namespace) -> int:
     install()
     import diya as torch
 
+    status = 0
     if options.what.endswith(".py") or os.path.sep in options.what:
         from . import run as runner
 
         script = argparse.Namespace(script=options.what, arguments=options.arguments, module=False)
-        shown = explain(lambda: runner.run(script), stages=chosen)
+
+        def script_programs() -> None:
+            nonlocal status
+            status = runner.run(script)
+        shown = explain(script_programs, stages=chosen)
     else:
+        if options.arguments:
+            raise UsageError(f"an expression takes no arguments, got {options.arguments[0]!r}: quote the whole expression; "
+                             "options such as --stages stand before it")
         try:
             code = compile(options.what, "<expression>", "eval")
         except SyntaxError as error:
@@ -51,4 +59,4 @@ def run(options: argparse.Namespace) -> int:
             print(f"\n{'═' * 40} program {k + 1} of {len(shown)} {'═' * 40}")
         print(one)
     sys.stdout.flush()
-    return 0
+    return status
