@@ -427,7 +427,10 @@ def _make_lp_pool(rank: int) -> None:
         return _lp_pool(rank, input, norm_type, kernel_size, stride, ceil_mode)
     lp_pool.__name__ = lp_pool.__qualname__ = f"lp_pool{rank}d"
     lp_pool.__doc__ = "(Σ xᵖ)^(1/p) of each window."
-    operator(f"nn.functional.lp_pool{rank}d", method=False, out=False)(lp_pool)
+    def samples():
+        x = np.linspace(0.5, 2.0, 2 * 6**rank).reshape(2, *[6] * rank)
+        return [((x, 2, 2), {}), ((x, 3.0, 3, 2), {"ceil_mode": True})]
+    operator(f"nn.functional.lp_pool{rank}d", method=False, out=False, samples=samples)(lp_pool)
 
 
 def _unpool_size(name: str, rank: int, input: Tensor, kernel, stride, padding, output_size) -> tuple[int, ...]:

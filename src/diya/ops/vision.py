@@ -163,7 +163,9 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     return out if input.dim() == 4 else out.squeeze(0)
 
 
-@operator("nn.functional.fold", method=False, out=False)
+@operator("nn.functional.fold", method=False, out=False, samples=lambda: [
+    ((np.linspace(-1, 1, 8 * 9).reshape(2, 4, 9), (4, 4), 2), {}),
+    ((np.linspace(-1, 1, 4 * 12).reshape(4, 12), (5, 6), (2, 2)), {"padding": 1, "stride": 2})])
 @shown_as("Col2Im")
 def fold_patches(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """The transpose of `unfold`: columns (N, C·kernel, patches) added up in an image (N, C, *output_size)."""
@@ -521,7 +523,9 @@ for _name in ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"):
     operator(_name, method=False, out=False)(_grid_sampler)
 
 
-@operator("nn.functional.affine_grid", method=False, out=False)
+@operator("nn.functional.affine_grid", method=False, out=False, samples=lambda: [
+    ((np.linspace(-1, 1, 12).reshape(2, 2, 3), (2, 1, 3, 4)), {"align_corners": False}),
+    ((np.linspace(-1, 1, 12).reshape(1, 3, 4), (1, 1, 2, 3, 2)), {"align_corners": True})])
 def affine_grid(theta, size, align_corners=None):
     """The grid of positions (N, *spatial, rank) that affine matrices ``theta`` (N, rank, rank + 1) map a regular grid to."""
     if align_corners is None:
