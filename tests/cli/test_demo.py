@@ -17,7 +17,6 @@ from diya.demo import data, pictures
 from diya.demo.canvas import GLYPHS, Canvas, png, text_width
 from diya.demo.train import Settings, Trainer
 
-
 LOAD = functools.cache(data.load)
 
 
