@@ -5,6 +5,7 @@
     python3 dev.py test [OPTIONS]      tests, lint, types, import time, dependencies, and the core without llvmlite
     python3 dev.py lint                ruff and pyright
     python3 dev.py bench [ARGUMENTS]   benchmarks
+    python3 dev.py docs                renews docs/operators.md from the operator table
 
 Needs Python 3.10 or later with pip; nothing else. Running again uses what is there.
 """
@@ -17,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -37,7 +39,8 @@ def python_of(venv: Path) -> Path:
 def environment(name: str, packages: list[str], rebuild: bool = False) -> Path:
     """The interpreter of a virtual environment that holds diya (editable) and ``packages``; made if need be."""
     venv = ROOT / f".venv-{name}"
-    wanted = hashlib.sha256("\n".join([(ROOT / "pyproject.toml").read_text(), sys.version, *packages]).encode()).hexdigest()
+    key = "\n".join([(ROOT / "pyproject.toml").read_text(), str(ROOT), sys.version, *packages])
+    wanted = hashlib.sha256(key.encode()).hexdigest()
     stamp = venv / "diya-stamp"
     python = python_of(venv)
     if not rebuild and python.exists() and stamp.exists() and stamp.read_text() == wanted:
@@ -62,8 +65,17 @@ def environment(name: str, packages: list[str], rebuild: bool = False) -> Path:
     return python
 
 
-def run(python: Path, *arguments: str, env: dict[str, str] | None = None) -> int:
-    return subprocess.run([str(python), *arguments], cwd=ROOT, env={**os.environ, **(env or {})}).returncode
+def run(python: Path, *arguments: str, cwd: Path = ROOT) -> int:
+    """The exit status. Ctrl-C is left to the process that runs, which may have something to save."""
+    process = subprocess.Popen([str(python), *arguments], cwd=cwd)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+WITHOUT_LLVMLITE = ("engine", "fuzz", "nn", "optim", "random", "printing", "data", "serialization", "runtime", "cli")
 
 
 # -- test ----------------------------------------------------------------------------------------------------------------
@@ -111,12 +123,18 @@ def import_seconds(python: Path) -> float:
     return median("import diya") - median("pass")
 
 
-def check_dependencies(totals: Totals) -> None:
-    python = environment("plain", ["."])
-    listed = subprocess.run([str(python), "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"],
-                            capture_output=True, text=True, check=True).stdout
+def check_installed(totals: Totals, rebuild: bool) -> None:
+    """What `pip install .` brings, and whether it works outside of the repository."""
+    python = environment("plain", ["."], rebuild)
+    pip = (str(python), "-m", "pip", "--disable-pip-version-check")
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--force-reinstall", "."], cwd=ROOT, check=True)
+    listed = subprocess.run([*pip, "list", "--format=freeze"], capture_output=True, text=True, check=True).stdout
     names = {line.partition("==")[0].lower() for line in listed.split()} - {"pip", "setuptools", "wheel", "diya"}
     totals.check("dependencies", names == {"numpy", "llvmlite"}, ", ".join(sorted(names)))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, arguments in (("diya doctor", ["-m", "diya", "doctor"]),
+                                ("the demo's images", ["-c", "from diya.demo import data; data.load()"])):
+            totals.check(f"installed: {name}", run(python, "-I", *arguments, cwd=Path(folder)) == 0)
 
 
 def test(options: argparse.Namespace) -> int:
@@ -134,9 +152,9 @@ def test(options: argparse.Namespace) -> int:
         seconds = import_seconds(python)
         totals.check("import time", seconds <= (IMPORT_LIMIT if options.strict else IMPORT_ALARM),
                      f"{seconds:.3f} s (wanted: {IMPORT_LIMIT} on a quiet machine)")
-        check_dependencies(totals)
+        check_installed(totals, options.rebuild)
         bare = environment("bare", ["numpy", "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"], options.rebuild)
-        totals.pytest("the core without llvmlite", bare, "-n", "2", "tests/engine", "tests/fuzz", "tests/nn", "tests/optim",
+        totals.pytest("without llvmlite", bare, "-n", "2", *(f"tests/{part}" for part in WITHOUT_LLVMLITE),
                       env={"PYTHONPATH": str(ROOT / "src")})
     print(f"\n{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped")
     return 1 if totals.failed else 0
@@ -153,6 +171,10 @@ def lint(options: argparse.Namespace) -> int:
     return 1 if totals.failed else 0
 
 
+def docs(options: argparse.Namespace) -> int:
+    return run(environment("test", ["-e", ".[test,lint]"], options.rebuild), "tools/operators.py")
+
+
 def main() -> int:
     if sys.version_info < (3, 10):  # noqa: UP036  (whoever runs this may have an older one)
         raise Failure(f"diya needs Python 3.10 or later; this is {sys.version.split()[0]}")
@@ -162,6 +184,7 @@ def main() -> int:
     for name in ("demo", "bench"):
         tasks.add_parser(name, add_help=False)
     tasks.add_parser("lint")
+    tasks.add_parser("docs")
     tester = tasks.add_parser("test")
     tester.add_argument("--all", action="store_true", help="the long checks too: 10,000 fuzzed programs of each kind")
     tester.add_argument("--fuzz", type=int, metavar="N", help="fuzz N programs of each kind")
@@ -173,7 +196,7 @@ def main() -> int:
         return run(environment("run", ["-e", "."], options.rebuild), "-m", "diya", options.task, *rest)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    return {"test": test, "lint": lint}[options.task](options)
+    return {"test": test, "lint": lint, "docs": docs}[options.task](options)
 
 
 if __name__ == "__main__":

@@ -1,2 +1,14 @@
+import pytest
+
+
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files of tests/stages")
+
+
+def pytest_collection_modifyitems(items):
+    from diya import engine
+
+    if engine.compiler() is None:
+        for item in items:
+            if item.get_closest_marker("compiled"):
+                item.add_marker(pytest.mark.skip(reason="needs llvmlite"))
