@@ -87,7 +87,7 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "accelerator": "accelerator", "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_dynamo": "_dynamo", "_C": "_C"}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
-         "set_rng_state": "random", "set_printoptions": "printing", "explain": "explain"}
+         "set_rng_state": "random", "set_printoptions": "printing", "explain": "explanation"}
 _FROM |= {f"float8_{_k}": "_float8" for _k in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")}
 _FROM |= dict.fromkeys(("get_num_threads", "set_num_threads"), "runtime.cpu.threads")
 

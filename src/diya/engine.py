@@ -463,7 +463,7 @@ def _compile(program: Program):
     compiled = compile_graph(program.graph)
     counters.programs_compiled += 1
     if debug:
-        from .explain import show
+        from .explanation import show
         show(program, compiled, debug)
     return compiled
 

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..explain import STAGES, explain
+    from ..explanation import STAGES, explain
     from ..shim import install
 
     chosen = STAGES if options.stages == "all" else tuple(s.strip() for s in options.stages.split(","))
