@@ -176,5 +176,9 @@ def store_array(a, d: dtype) -> np.ndarray:
         if a.dtype.kind == "c" and d.kind not in "cb":
             a = a.real  # pyright: ignore[reportAttributeAccessIssue]
         if a.dtype.kind == "f" and d.kind in "ui" and d.itemsize < 8:
-            a = a.astype(np.int64)  # out-of-range floats wrap, as PyTorch's conversions do on x86
+            # What does not fit becomes the smallest int32 (int64, for unsigned types), then wraps, as PyTorch has it on x86.
+            if d.kind == "i":
+                a = np.where(np.abs(a) < 2**31, a, -2**31).astype(np.int32)
+            else:
+                a = a.astype(np.int64)
         return a.astype(d.numpy)

@@ -170,7 +170,12 @@ class Builder:
         return self._convert("sext" if s.kind == "i" else "zext", x, d)
 
     def _float_to_int(self, x: Value, d: dtype) -> Value:
-        """Through int64, as the interpreter does: what does not fit becomes the smallest int64, then wraps."""
+        """Through int32 or, for wider and unsigned types, int64: what does not fit becomes the smallest of them, then
+        wraps, as PyTorch has it on x86."""
+        if d.kind == "i" and d.itemsize <= 4:
+            fits = self.lt(self.abs(x), self.const(2.0**31, x.dtype))
+            whole = self._convert("fptosi", self.where(fits, x, self.const(0, x.dtype)), int32)
+            return self.cast(self.where(fits, whole, self.const(-2**31, int32)), d)
         fits = self.lt(self.abs(x), self.const(2.0**63, x.dtype))
         whole = self._convert("fptosi", self.where(fits, x, self.const(0, x.dtype)), int64)
         whole = self.where(fits, whole, self.const(-2**63, int64))
