@@ -154,8 +154,7 @@ def test(options: argparse.Namespace) -> int:
                      f"{seconds:.3f} s (wanted: {IMPORT_LIMIT} on a quiet machine)")
         check_installed(totals, options.rebuild)
         bare = environment("bare", ["numpy", "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"], options.rebuild)
-        totals.pytest("without llvmlite", bare, "-n", "2", *(f"tests/{part}" for part in WITHOUT_LLVMLITE),
-                      env={"PYTHONPATH": str(ROOT / "src")})
+        totals.pytest("without llvmlite", bare, "-n", "2", *(f"tests/{part}" for part in WITHOUT_LLVMLITE))
     print(f"\n{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped")
     return 1 if totals.failed else 0
 

@@ -1,8 +1,18 @@
+import os
+
 import pytest
 
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files of tests/stages")
+
+
+def pytest_configure(config):
+    """Processes that tests start find the diya that is tested, installed or not."""
+    import diya
+
+    places = [os.path.dirname(diya.__path__[0]), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
 
 
 def pytest_collection_modifyitems(items):
