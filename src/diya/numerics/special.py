@@ -82,27 +82,37 @@ def digamma(x):
     return np.where(pole, np.where(x == 0, -np.copysign(np.inf, x), np.nan), out)
 
 
-@_flat
-def zeta(x, q):
-    """Hurwitz's ζ(x, q) by Euler–Maclaurin summation (DLMF 25.11.5 with its remainder's expansion)."""
-    total = np.zeros_like(x)
-    whole = x == np.floor(x)
-    bad = (x < 1) | ((q <= 0) & ~whole & (q != np.floor(q)))
-    pole = (x == 1) | ((q <= 0) & (q == np.floor(q)))
-    ok = ~(bad | pole | np.isnan(x) | np.isnan(q))
-    s, a = np.where(ok, x, 2.0), np.where(ok, q, 1.0)
-    a = np.where(np.isfinite(a), a, 1.0)
+def _zeta(s, a):
+    """Hurwitz's ζ(s, a) for s > 1 and a > 0 by Euler–Maclaurin summation (DLMF 25.11.5 with its remainder's expansion)."""
+    total = np.zeros_like(s)
     steps = np.where(a < 12, np.ceil(12 - a), 0)
     for k in range(int(steps.max()) if steps.size else 0):
-        more = k < steps
-        total = np.where(more, total + (a + k) ** -s, total)
+        total = np.where(k < steps, total + (a + k) ** -s, total)
     n = a + steps
     tail = n ** (1 - s) / (s - 1) + 0.5 * n ** -s
     term = s * n ** (-s - 1)
     for k, b in enumerate(BERNOULLI, 1):
         tail = tail + b / math.factorial(2 * k) * term
         term = term * (s + 2 * k - 1) * (s + 2 * k) / (n * n)
-    out = np.where(np.isposinf(q), 0.0, total + tail)
+    return total + tail
+
+
+@_flat
+def zeta(x, q):
+    """Hurwitz's ζ(x, q). For negative q, x being an integer, the terms of negative base are two such sums, too."""
+    whole_q = q == np.floor(q)
+    bad = (x < 1) | ((q <= 0) & (x != np.floor(x)) & ~whole_q)
+    pole = (x == 1) | ((q <= 0) & whole_q)
+    ok = ~(bad | pole | np.isnan(x) | np.isnan(q))
+    s = np.where(ok, x, 2.0)
+    a = np.where(ok & np.isfinite(q), q, 1.0)
+    below = np.where(a < 0, -np.floor(a), 0)            # how many terms have a negative base
+    first = a + below                                   # the first positive base, in (0, 1)
+    sign = np.where(np.mod(s, 2) == 0, 1.0, -1.0)
+    opposite = np.where(below > 0, 1 - first, 1.0)
+    negative = sign * (_zeta(s, opposite) - _zeta(s, opposite + below))
+    out = _zeta(s, first) + np.where(below > 0, negative, 0.0)
+    out = np.where(np.isposinf(q), 0.0, out)
     out = np.where(x < 1, np.nan, np.where(pole, np.inf, np.where(bad, np.nan, out)))
     return np.where(np.isnan(x) | np.isnan(q), np.nan, out)
 
@@ -153,8 +163,8 @@ def _incomplete_edges(a, x, inside, at_zero, at_infinity):
     out = np.where(valid, out, np.nan)
     out = np.where((x == 0) & (a > 0), at_zero, out)
     out = np.where((a == 0) & (x > 0), at_infinity, out)
-    out = np.where(np.isposinf(a) & np.isfinite(x) & (x >= 0), at_zero, out)
-    return np.where(np.isposinf(x) & np.isfinite(a) & (a >= 0), at_infinity, out)
+    out = np.where(np.isposinf(a) & ~np.isinf(x) & ~(x < 0), at_zero, out)
+    return np.where(np.isposinf(x) & ~np.isinf(a) & ~(a < 0), at_infinity, out)
 
 
 @_flat
@@ -213,7 +223,7 @@ def erfcx(x):
     for k in range(1, 16):
         term = term * inverse * (2 * k - 1)
         total = total + term
-    return np.where(x < 12, direct, total / (np.where(x > 1, x, 1.0) * math.sqrt(math.pi)))
+    return np.where(np.isnan(x), x, np.where(x < 12, direct, total / (np.where(x > 1, x, 1.0) * math.sqrt(math.pi))))
 
 
 def _square_error(x, square):
@@ -308,7 +318,6 @@ def _second_kind(order: int):
         else:
             out = -(2 / math.pi * (js[0] / a - log * js[1]) - 4 / math.pi * total)
         out = np.where(near, out, _hankel(order, np.where(near, 30.0, x), "y"))
-        out = np.where(np.isposinf(x), 0.0, out)
         out = np.where(x == 0, -np.inf, out)
         return np.where((x < 0) | np.isnan(x), np.nan, out)
     return _chunked(y)
@@ -345,7 +354,7 @@ def _unscaled(scaled):
     def function(x):
         size = np.abs(x)
         half = np.exp(size / 2)  # in two steps: exp(x) overflows before the product does
-        return np.where(np.isinf(x), np.copysign(np.inf, x) if scaled is i1e else np.inf, scaled(x) * half * half)
+        return scaled(x) * half * half  # NaN at infinity, as PyTorch has it
     return function
 
 
@@ -442,8 +451,7 @@ def _polynomial(first, step, closed=None, limit: float = math.inf):
     gives (where, values) of a closed form."""
     @_flat
     def p(x, n):
-        n = np.trunc(n)
-        order = np.where(np.isfinite(n), n, -1)
+        order = np.where(np.abs(n) < 2.0 ** 63, np.trunc(n), -1)  # as a conversion to int64 leaves it
         ones = np.ones_like(x)
         known = np.zeros(x.shape, bool)
         values = ones
@@ -455,29 +463,38 @@ def _polynomial(first, step, closed=None, limit: float = math.inf):
         for k in range(1, int(todo.max()) if todo.size else 0):
             before, now = now, step(k, x, now, before)
             out = np.where(todo == k + 1, now, out)
+            left = todo > k + 1
+            if not np.isfinite(now[left]).any():  # nothing finite comes any more
+                out = np.where(left, np.nan, out)
+                break
         out = np.where(known & (order > 1), values, out)
         return np.where(order > limit, np.nan, np.where(order < 0, 0.0, out))
     return p
 
 
-def _inside(x, n, value):
-    """The trigonometric form on (−1, 1), for the orders where it is cheaper than the recurrence."""
-    at = (n > 6) & (np.abs(x) < 1)
-    return at, value(np.arccos(np.where(at, x, 0.0)), n)
+def _chebyshev(first, value, right, left):
+    """``value(θ, n)`` is the trigonometric form on (−1, 1), used for the orders where it is cheaper than the recurrence;
+    ``right(n)`` and ``left(n)`` are the values at 1 and −1."""
+    def closed(x, n):
+        inside = (n > 6) & (np.abs(x) < 1)
+        sign = np.where(np.mod(n, 2) == 0, 1.0, -1.0)
+        values = np.where(x == 1, right(n), np.where(x == -1, sign * left(n), value(np.arccos(np.where(inside, x, 0.0)), n)))
+        return inside | (np.abs(x) == 1), values
+    return _polynomial(first, lambda k, x, p, q: 2 * x * p - q, closed)
 
 
-def _chebyshev(first, value):
-    return _polynomial(first, lambda k, x, p, q: 2 * x * p - q, lambda x, n: _inside(x, n, value))
+def _one(n):
+    return np.ones_like(n)
 
 
 def _shifted(function):
     return lambda x, n: function(2 * np.asarray(x, np.float64) - 1, n)
 
 
-chebyshev_t = _chebyshev(lambda x: x, lambda t, n: np.cos(n * t))
-chebyshev_u = _chebyshev(lambda x: 2 * x, lambda t, n: np.where(np.sin(t) != 0, np.sin((n + 1) * t) / np.sin(t), n + 1))
-chebyshev_v = _chebyshev(lambda x: 2 * x - 1, lambda t, n: np.cos((n + 0.5) * t) / np.cos(t / 2))
-chebyshev_w = _chebyshev(lambda x: 2 * x + 1, lambda t, n: np.sin((n + 0.5) * t) / np.sin(t / 2))
+chebyshev_t = _chebyshev(lambda x: x, lambda t, n: np.cos(n * t), _one, _one)
+chebyshev_u = _chebyshev(lambda x: 2 * x, lambda t, n: np.sin((n + 1) * t) / np.sin(t), lambda n: n + 1, lambda n: n + 1)
+chebyshev_v = _chebyshev(lambda x: 2 * x - 1, lambda t, n: np.cos((n + 0.5) * t) / np.cos(t / 2), _one, lambda n: 2 * n + 1)
+chebyshev_w = _chebyshev(lambda x: 2 * x + 1, lambda t, n: np.sin((n + 0.5) * t) / np.sin(t / 2), lambda n: 2 * n + 1, _one)
 shifted_chebyshev_t, shifted_chebyshev_u = _shifted(chebyshev_t), _shifted(chebyshev_u)
 shifted_chebyshev_v, shifted_chebyshev_w = _shifted(chebyshev_v), _shifted(chebyshev_w)
 hermite_h = _polynomial(lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - 2 * k * q, limit=512)

@@ -83,12 +83,17 @@ def _logaddexp(a, b, exp, log1p):
     return where(m.isinf() & (a == b), m, m + log1p(exp(d)))
 
 
+@operator("angle.real", method=False, out=False, grad=dict(input=lambda g: g * 0))
+def _angle_of_real(input):
+    return where(input.isnan(), input, where(input < 0, _number(math.pi, input), _number(0, input)))
+
+
 @operator(out=False)
 def angle(input):
     if input.dtype.kind == "c":
         return ew.atan2(input.imag, input.real)
     x = input if input.dtype.kind == "f" else input.to(dtypes.default_dtype)
-    return where(x.isnan(), x, where(x < 0, _number(math.pi, x), _number(0, x)))
+    return _angle_of_real(x)
 
 
 @operator(method=False)
@@ -298,12 +303,12 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     if not input.dim():
         raise RuntimeError("diff expects input to be at least one-dimensional")
     dim = wrap_dim(dim, input.dim())
-    parts = [x for x in (prepend, input, append) if x is not None]
-    x = cat(parts, dim) if len(parts) > 1 else input
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     if n == 0:
-        return x.clone()
+        return input.clone()
+    parts = [x for x in (prepend, input, append) if x is not None]
+    x = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(min(n, x.shape[dim])):
         high, low = slice_dim(x, dim, 1, None), slice_dim(x, dim, 0, -1)
         x = ew.logical_xor(high, low) if x.dtype is bool_ else high - low

@@ -162,8 +162,12 @@ def arange(*args, dtype=None, device=None, requires_grad=False, layout=None, pin
     if dtype is None:
         dtype = dtypes.int64 if all(isinstance(x, (int, np.integer)) for x in (low, high, by)) else dtypes.default_dtype
     if dtype.kind in "ui":
-        low, high, by = int(low), int(high), int(by)
-        n = max(0, -(-(high - low) // by))
+        if dtype is dtypes.int64 or all(isinstance(x, int) for x in (low, high, by)):
+            low, high, by = int(low), int(high), int(by)
+            n = max(0, -(-(high - low) // by))
+        else:  # only int64 counts in integers
+            n = max(0, math.ceil((high - low) / by))
+            low, by = int(low), int(by)
         exact = dtypes.int64
     else:
         n = max(0, math.ceil((high - low) / by))  # pyright: ignore[reportCallIssue]
@@ -208,14 +212,10 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
         return full((1,), start, dtype=d, device=device, requires_grad=requires_grad)
     step = (end - start) / (steps - 1) if steps else 0
     i = np.arange(steps)
-    if d in (dtypes.float32, dtypes.complex64) or d.kind in "ui":
+    if d in (dtypes.float32, dtypes.complex64):  # in their own precision, from both ends, as PyTorch does
         f = np.float32 if d.kind != "c" else np.complex64
-        if d.kind in "ui":
-            values = np.where(i < steps // 2, start + (np.float32(step) * i.astype(np.float32)),
-                              end - np.float32(step) * (steps - 1 - i).astype(np.float32))
-        else:
-            s = f(step)
-            values = np.where(i < steps // 2, f(start) + s * i.astype(f), f(end) - s * (steps - 1 - i).astype(f))
+        s = f(step)
+        values = np.where(i < steps // 2, f(start) + s * i.astype(f), f(end) - s * (steps - 1 - i).astype(f))
     else:
         values = np.where(i < steps // 2, start + c.type(step) * i, end - c.type(step) * (steps - 1 - i))
     t = _from_array(dtypes.store_array(values, d), d)

@@ -271,11 +271,6 @@ def _must_factor(attrs, x):
 CHOLESKY_CHECKED = host("linalg.cholesky", lambda attrs, x: x, _must_factor, faults=True)
 
 
-def _phi(x: Tensor) -> Tensor:
-    """The lower triangle with half of the diagonal."""
-    return tril(x) - diag_embed(x.diagonal(0, -2, -1)) * 0.5
-
-
 def _cholesky_grad(g, out, upper):
     from .linalg import solve_triangular
     g = g[0] if isinstance(g, tuple) else g
@@ -284,8 +279,8 @@ def _cholesky_grad(g, out, upper):
     lower = out[0] if isinstance(out, tuple) else out
     if upper:
         lower, g = lower.mH, g.mH
-    inner = _phi(lower.mH @ g)
-    inner = (inner + inner.mH) * 0.5
+    inner = tril(lower.mH @ g)
+    inner = (inner + tril(inner, -1).mH) * 0.5
     inner = solve_triangular(lower.mH, inner, upper=True)
     return (solve_triangular(lower, inner, upper=False, left=False),)
 

@@ -40,7 +40,7 @@ def _vectorised(f, otypes=None):
 
 def _lgamma(x: float) -> float:
     if x != x or math.isinf(x):
-        return abs(x)
+        return math.fabs(x)
     if x <= 0 and x == math.floor(x):
         return math.inf
     return math.lgamma(x)
@@ -175,6 +175,8 @@ def div(input, other, *, rounding_mode=None):
     if rounding_mode == "floor":
         return _floor_quotient.core(input, other)
     if rounding_mode == "trunc":
+        if result_type(input, other).itemsize == 2 and result_type(input, other).kind == "f":
+            return trunc(_true_divide.core(input, other))  # the quotient is rounded first
         return trunc_divide(input, other)
     raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
 
@@ -452,15 +454,16 @@ _WHERE_RULE = Rule("Where", ("condition", "input", "other"),
                         other=lambda g, condition: _choose(condition, g.new_zeros(()), g)), broadcasts=True)
 
 
-def _max_rule(pick):
-    return dict(input=lambda g, input, other: _choose(input == other, g / 2, _choose(pick(input, other), g, g * 0)),
-                other=lambda g, input, other: _choose(input == other, g / 2, _choose(pick(input, other), g * 0, g)))
+def _max_rule(less):
+    """Shared where both are equal; where one is NaN both get it, as PyTorch has it."""
+    return dict(input=lambda g, input, other: _choose(input == other, g / 2, _choose(less(input, other), g * 0, g)),
+                other=lambda g, input, other: _choose(input == other, g / 2, _choose(less(other, input), g * 0, g)))
 
 
 maximum = elementwise("maximum", _prim("maximum", np.maximum), ("input", "other"), inplace=False, complex_ok=False,
-                      grad=_max_rule(lambda a, b: (a > b) | a.isnan()))
+                      grad=_max_rule(lambda a, b: a < b))
 minimum = elementwise("minimum", _prim("minimum", np.minimum), ("input", "other"), inplace=False, complex_ok=False,
-                      grad=_max_rule(lambda a, b: (a < b) | a.isnan()))
+                      grad=_max_rule(lambda a, b: a > b))
 fmax = elementwise("fmax", _prim("fmax", np.fmax), ("input", "other"), inplace=False, complex_ok=False,
                    grad=dict(input=lambda g, input, other: _choose((input >= other) | other.isnan(), g, g * 0),
                              other=lambda g, input, other: _choose((input >= other) | other.isnan(), g * 0, g)))

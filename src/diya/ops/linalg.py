@@ -469,10 +469,10 @@ def lstsq(A, B, rcond=None, *, driver=None):
     cutoff = float(np.finfo(A.dtype.to_real().numpy).eps) * max(m, n) if rcond is None else float(rcond)
     x, rank, values = _lstsq(A, b, cutoff)
     residuals = A.reshape(-1)[:0].abs()  # empty, on the tape
-    if m > n and driver != "gels":
+    if m > n and driver in ("gelss", "gelsd"):
         if bool((rank.detach() == n).all()):
             residuals = _squares(A @ x - b).sum(-2)
-    elif m > n:
+    elif m > n and driver == "gels":
         residuals = _squares(A @ x - b).sum(-2)
     x = x.squeeze(-1) if vector else x
     empty = A.new_empty(0, dtype=int64)

@@ -136,7 +136,7 @@ def _variance(input, dim, unbiased, correction, keepdim, dtype, mask) -> Tensor:
     count = count if keepdim else count.reshape(squares.shape)
     if correction:
         count = maximum(count - correction, count.new_zeros(()))
-    return squares / count
+    return (squares / count).to(x.dtype)
 
 
 @operator("masked.var", method=False, out=False)

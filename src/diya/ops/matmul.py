@@ -181,6 +181,8 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
     if input.dtype.kind == "b" and vec1.dtype.kind == "b":
         product = outer(vec1, vec2) if alpha else vec1.new_zeros((vec1.shape[0], vec2.shape[0]))
         return input | product if beta else product
+    if input.dtype.itemsize == 2 and input.dtype.kind == "f":  # rounded once
+        return addr(*[x.to(dtypes.float32) for x in (input, vec1, vec2)], beta=beta, alpha=alpha).to(input.dtype)
     return _scaled(input, beta, outer(vec1, vec2), alpha)
 
 

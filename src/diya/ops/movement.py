@@ -826,12 +826,14 @@ def cat(tensors, dim=0):
         at = 0
         for x, value in zip(used, nodes, strict=True):
             node = engine.append(WRITE, (node, value), (tuple(x.shape), dense, at * dense[dim]))
-            at += x.shape[dim] if 0 not in x.shape or x.shape[dim] == 0 else x.shape[dim]
+            at += x.shape[dim]
     order = _common_format(used)
     out = from_node(node) if order is None else strided_from_node(node, order)
-    if modes.grad and any(x._rg for x in used):
-        rule = Rule("Cat", tuple(f"tensor{i}" for i in range(len(used))), _cat_grad)
-        track(rule, (out,), tuple(used), nodes, {"dim": dim, "sizes": [x.shape[dim] for x in used]})
+    if modes.grad and any(x._rg for x in tensors):
+        left_out = [x for x in tensors if tuple(x.shape) == (0,)] if tuple(first.shape) != (0,) else []
+        rule = Rule("Cat", tuple(f"tensor{i}" for i in range(len(tensors))), _cat_grad)
+        track(rule, (out,), (*used, *left_out), (*nodes, *[x._value() for x in left_out]),
+              {"dim": dim, "sizes": [x.shape[dim] for x in used], "left_out": len(left_out)})
     return out
 
 
@@ -843,8 +845,8 @@ def _common_format(tensors: list[Tensor]) -> tuple[int, ...] | None:
     return None
 
 
-def _cat_grad(g, dim, sizes):
-    return split(g, sizes, dim)
+def _cat_grad(g, dim, sizes, left_out):
+    return (*split(g, sizes, dim), *[g.new_zeros(0)] * left_out)
 
 
 EMPTY = primitive("empty", "source", lambda attrs: type_of(*attrs),

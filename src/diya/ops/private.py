@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import engine
-from ..dtypes import uint64
+from ..dtypes import float32, uint64
 from ..graph import Type, primitive, type_of
 from ..tensor import Tensor, from_node, wrap_dim
 from .activation import softmax
@@ -47,6 +47,9 @@ def _segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, a
     identity = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
     if reduce not in identity:
         raise RuntimeError(f"segment_reduce(): reduce must be one of {sorted(identity)}, got {reduce!r}")
+    if data.dtype.itemsize == 2:  # rounded once
+        return _segment_reduce(data.to(float32), reduce, lengths=lengths, offsets=offsets, axis=axis, unsafe=unsafe,
+                               initial=initial).to(data.dtype)
     axis = wrap_dim(axis, data.dim())
     ends = check_index("segment_reduce", cumsum(lengths, -1) if offsets is None else offsets[..., 1:])
     starts = ends - lengths if offsets is None else offsets[..., :-1]

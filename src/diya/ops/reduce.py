@@ -334,7 +334,7 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 def _logsumexp_grad(g, input, out, shape, dim, keepdim):
     dims = dims_of(dim, len(shape))
     big, total = (x if keepdim or not shape else x.reshape(kept(shape, dims)) for x in (g, out))
-    return big * (input - total).exp()
+    return big * (input - total).exp().conj()
 
 
 @operator(grad=dict(input=_logsumexp_grad))

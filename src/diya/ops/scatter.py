@@ -241,8 +241,8 @@ def index_fill(input, dim, index, value):
         value = from_node(engine.scalar(value, input.dtype))
     if not input.dim():
         return index_fill(input.reshape(1), 0, index, value).reshape(())
-    out = put_at(_front(input, dim), [index], value, False)
-    return out.movedim(0, dim).contiguous() if dim else out
+    filled = put_at(input.new_zeros(input.shape[dim], dtype=bool_), [index], input.new_ones((), dtype=bool_), False)
+    return where(filled.reshape([-1 if d == dim else 1 for d in range(input.dim())]), value, input)
 
 
 @operator(inplace=True)

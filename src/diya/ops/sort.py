@@ -338,7 +338,7 @@ def _numbers(x: Tensor) -> np.ndarray:
 
 
 def _as(a: np.ndarray, d) -> Tensor:
-    return _from_array(dtypes.store_array(np.ascontiguousarray(a), d), d)
+    return _from_array(dtypes.store_array(np.array(a, order="C"), d), d)
 
 
 @operator(differentiable=False, out=False)
