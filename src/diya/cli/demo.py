@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"cannot make the folder {options.out}: {error.strerror}") from None
     started = time.perf_counter()
+    from .. import engine
     from ..demo import data, pictures
     from ..demo.train import Settings, Trainer
 
@@ -46,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"{options.resume} is no checkpoint of this demo: {error}") from None
     count = sum(p.numel() for p in trainer.model.parameters())
     print(f"A network of {count:,} parameters learns {len(data.CLASSES)} kinds of clothing from {len(trainer.x):,} images.")
+    if engine.compiler() is None:
+        print("llvmlite is not installed, so all of it runs on numpy: expect minutes. `pip install llvmlite` makes it fast.")
     if trainer.epoch >= options.epochs:
         print(f"It has seen them {trainer.epoch} times already; --epochs {trainer.epoch + 4} teaches it more.")
     checkpoint = options.out / "checkpoint.pt"
