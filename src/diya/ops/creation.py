@@ -166,7 +166,7 @@ def arange(*args, dtype=None, device=None, requires_grad=False, layout=None, pin
             low, high, by = int(low), int(high), int(by)
             n = max(0, -(-(high - low) // by))
         else:  # only int64 counts in integers
-            n = max(0, math.ceil((high - low) / by))
+            n = max(0, math.ceil((high - low) / by))  # pyright: ignore[reportCallIssue]
             low, by = int(low), int(by)
         exact = dtypes.int64
     else:
