@@ -1,10 +1,8 @@
 """Recording and running: operations append nodes; a flush runs all that is pending and alive as one program.
 
 ``record`` infers, raises at once, and appends. ``flush`` (an observation, ``optimizer.step()``, a bound on what is
-pending) turns the pending nodes into a program: which nodes somebody still holds is read off their reference counts,
-so dropping a tensor is all it takes to drop its work. The program's key is the ids of its signatures and the
-positions of its operands; the first time a key is met the program is interpreted, from the second time on it runs
-compiled (see ``Tier``).
+pending) turns the pending nodes that somebody still needs into a program (see `diya.trace`); the first time a program is
+met it is interpreted, from the second time on it runs compiled (see ``Tier``).
 """
 
 from __future__ import annotations
@@ -14,39 +12,33 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager, nullcontext
-from sys import getrefcount
+from collections.abc import Callable
 from typing import Any
 
 from . import background, interpret
 from .counters import counters
 from .dtypes import dtype as DType
-from .graph import LEAF, PRIMITIVES, SCALAR, Graph, Instruction, Node, Primitive, Signature, Type, type_of
+from .graph import LEAF, PRIMITIVES, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
 from .runtime.buffer import Buffer
+from .trace import IN_LIST, MAX_RUNS, Run, Trace, dying, held_outside, structure, work_out  # noqa: F401 (IN_LIST: for storage)
 
 MAX_PENDING = 8192             # nodes; a loop that observes nothing is flushed here
 MAX_PENDING_BYTES = 256 << 20  # bytes of data made since the last flush, which pending nodes may hold
 MAX_SIGNATURES = 1 << 17
 MAX_PROGRAM_NODES = 50_000      # of all programs in the cache together: some 100 MB
-
-# What getrefcount says of an object that only a list (or attribute) holds, and of a loop's variable over such a list.
-_box = [object()]
-IN_LIST = getrefcount(_box[0])
-for _x in [object()]:
-    IN_LOOP = getrefcount(_x)
-del _x, _box
+MAX_TRACE_NODES = 100_000       # of all structures in the cache together: some 20 MB
 
 _SIGINT = _signal.SIGINT
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that stays in the parent
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _pending: list[Node] = []
+_new = object.__new__
 _made_bytes = 0
 _signatures: dict[tuple, Signature] = {}
 _scalar_signatures: dict[Type, Signature] = {}
 _leaf_signatures: dict[Type, Signature] = {}
 _package = os.path.dirname(os.path.abspath(__file__)) + os.sep
-VIEW: Primitive | None = None  # ops.movement puts it here: a flush may leave its nodes pending
 
 
 def signature(op: Primitive, attrs, inputs) -> Signature:
@@ -55,7 +47,7 @@ def signature(op: Primitive, attrs, inputs) -> Signature:
     found = _signatures.get(key)
     if found is None:
         type = op.infer(attrs, *[n.type for n in inputs])
-        if op is not VIEW:
+        if op.name != "view":
             check_size(type)
         found = Signature(op, attrs, type)
         if len(_signatures) >= MAX_SIGNATURES:
@@ -89,8 +81,14 @@ def check_size(type) -> None:
 def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
     """Appends ``op(*inputs)`` to what is pending and returns its node. Raises what the primitive's inference raises."""
     sig = _signatures.get((op, attrs, *[n.type for n in inputs])) or signature(op, attrs, inputs)
-    node = Node(sig, sig.type, inputs)
-    node.where = user_line() if op.faults or debug_lines else None
+    if op.faults or debug_lines:
+        node = LocatedNode(sig, inputs, user_line())
+    else:
+        node = _new(Node)  # spelled out: a call of __init__ would cost as much again
+        node.signature = sig
+        node.type = sig.type
+        node.inputs = inputs
+        node.value = None
     _pending.append(node)
     return node
 
@@ -98,10 +96,7 @@ def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
 def record(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
     """``append``, and a flush where there is reason for one: much is pending, or an operand is volatile."""
     global volatile
-    sig = _signatures.get((op, attrs, *[n.type for n in inputs])) or signature(op, attrs, inputs)
-    node = Node(sig, sig.type, inputs)
-    node.where = user_line() if op.faults or debug_lines else None
-    _pending.append(node)
+    node = append(op, inputs, attrs)
     if volatile or len(_pending) > MAX_PENDING:
         volatile = False
         flush(keep_views=False)
@@ -170,16 +165,20 @@ listeners: list = []  # each is called with the graph of every program that runs
 class Program:
     """What is known of one key: its graph, how often it was met, and its compiled form once there is one."""
 
-    __slots__ = ("graph", "met", "compiled", "job")
+    __slots__ = ("graph", "met", "compiled", "job", "native")
 
     def __init__(self, graph: Graph):
         self.graph, self.met = graph, 0
         self.compiled: Any = None  # False if the compiler failed
         self.job: background.Job | None = None
+        # Whether any of it would run as native code at all.
+        self.native = any(n.op.kind in ("elementwise", "reduce", "contract") for n in graph.code)
 
 
 _programs: OrderedDict[tuple, Program] = OrderedDict()
 _programs_size = 0
+_traces: OrderedDict[tuple, Trace] = OrderedDict()
+_traces_size = 0
 
 
 def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
@@ -197,7 +196,11 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
         nodes = _pending[:count]
         del _pending[:count]
         if _failed:  # views that stayed pending, of what has failed since
+            _poison(nodes)
             nodes = [n for n in nodes if n.value is None]
+            if wanted is not None and wanted.value is not None:
+                _pending[:0] = nodes
+                return
         _made_bytes = 0
         if not nodes:
             if wanted is not None and wanted.value is None:
@@ -212,139 +215,98 @@ _failed = False  # whether any node ever failed: only then need a flush look for
 
 def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
     global _failed
-    needed, held, deferred = _liveness(nodes, wanted, keep_views)
-    _pending.extend([nodes[i] for i in deferred])
-    if _failed:
-        _poison(nodes)
-    live = [n for i, n in enumerate(nodes) if needed[i] and n.value is None]
-    outputs = [n for i, n in enumerate(nodes) if held[i] and n.value is None]
-    if not outputs:
+    key, leaves = structure(nodes, wanted, keep_views)
+    trace = _trace(key, nodes, leaves)
+    what = held_outside(nodes, trace), dying(leaves, trace)
+    run = trace.runs.get(what)
+    if run is None:
+        if len(trace.runs) >= MAX_RUNS:
+            trace.runs.clear()
+        run = trace.runs[what] = work_out(nodes, leaves, *what, wanted, keep_views, _program)
+    elif run.outputs:
+        counters.cache_hits += 1
+    if run.deferred:
+        _pending.extend([nodes[i] for i in run.deferred])
+    if not run.outputs:
         return
-    key, leaves, position = _key(live, outputs)
-    donated = _donated(nodes, deferred, leaves, position)
-    program = _lookup((*key, 0, *donated), live, outputs, donated, position)
     try:
-        # Once a program writes over its arguments it must not be run again, so an interrupt waits for its results.
-        with _interrupts_wait() if donated else nullcontext():
-            results = run_program(program, [x.value for x in leaves], wanted is not None)
-            for n, value in zip(outputs, results, strict=True):
-                n.value, n.inputs = value, ()
+        if run.donates:  # once a program writes over its arguments it must not be run again: an interrupt waits
+            with _InterruptsWait():
+                _finish(run, nodes, run_program(run.program, [leaves[k].value for k in run.arguments], wanted is not None))
+        else:
+            _finish(run, nodes, run_program(run.program, [leaves[k].value for k in run.arguments], wanted is not None))
     except BaseException:
-        if outputs[-1].value is None:
-            for i in deferred:
+        if nodes[run.outputs[-1]].value is None:
+            for i in run.deferred:
                 _pending.remove(nodes[i])
             _pending[:0] = nodes
         raise
     counters.flushes += 1
-    counters.nodes_run += len(live)
-    for n in outputs:
-        if isinstance(n.value, BaseException):
+    counters.nodes_run += run.live
+    for i in run.outputs:
+        if isinstance(nodes[i].value, BaseException):
             _failed = True
-            raise describe_fault(n.value)
+            raise describe_fault(nodes[i].value)
 
 
-def _liveness(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple[list[bool], list[bool], set[int]]:
-    """Which nodes must be computed, which of them are wanted outside, and which stay pending.
-
-    A node is held from outside if its reference count is above that of this list and the graph's own edges. Views of
-    something that stays are kept as views: they are cheap to read, and copying them is not.
-    """
-    count = len(nodes)
-    for i in range(count):
-        nodes[i].index = i
-    operands = [[x.index for x in n.inputs if x.value is None] for n in nodes]
-    uses = [0] * count
-    for reads in operands:
-        for j in reads:
-            uses[j] += 1
-    held = [getrefcount(nodes[i]) > IN_LIST + uses[i] for i in range(count)]
-    if wanted is not None and not held[wanted.index]:
-        raise RuntimeError("internal error: a value is wanted that is not pending; please report this")
-    deferred: set[int] = set()
-    if keep_views:
-        for i in range(count):
-            if held[i] and nodes[i].signature.op is VIEW and nodes[i] is not wanted:
-                base = nodes[i].inputs[0]
-                if base.value is not None or (held[base.index] and base.index not in deferred):
-                    held[i] = False
-                    deferred.add(i)
-    needed = list(held)
-    for i in range(count - 1, -1, -1):
-        if needed[i]:
-            for j in operands[i]:
-                needed[j] = True
-    return needed, held, deferred
+def _finish(run: Run, nodes: list[Node], results: list) -> None:
+    """Gives the nodes that are wanted their values: they are leaves from now on."""
+    for i, value in zip(run.outputs, results, strict=True):
+        n = nodes[i]
+        n.value, n.inputs, n.signature = value, (), _leaf_signatures.get(n.type) or _leaf_signature(n.type)
 
 
-def _key(live: list[Node], outputs: list[Node]) -> tuple[list[int], list[Node], dict[int, int]]:
-    """A program's key (ids of leaf types and signatures, positions of operands, then those of the outputs), its leaves in
-    order, and the position of every node by its id()."""
-    key: list[int] = []
-    position: dict[int, int] = {}
-    leaves: list[Node] = []
-    at = 0
-    for n in live:
-        for x in n.inputs:
-            if x.value is not None and id(x) not in position:
-                position[id(x)] = at
-                at += 1
-                leaves.append(x)
-                key.append(-x.signature.id if x.signature.op is SCALAR else -_leaf_signature(x.type).id)
-        position[id(n)] = at
-        at += 1
-        key.append(n.signature.id)
-        key += [position[id(x)] for x in n.inputs]
-    key.append(0)
-    key += [position[id(n)] for n in outputs]
-    return key, leaves, position
+def _trace(key: tuple, nodes: list[Node], leaves: list[Node]) -> Trace:
+    global _traces_size
+    trace = _traces.get(key)
+    if trace is not None:
+        _traces.move_to_end(key)
+        return trace
+    trace = _traces[key] = Trace(nodes, leaves)
+    _traces_size += len(nodes)
+    while _traces_size > MAX_TRACE_NODES and len(_traces) > 1:
+        _traces_size -= len(_traces.popitem(last=False)[1].nodes)
+    return trace
 
 
-def _donated(nodes: list[Node], deferred: set[int], leaves: list[Node], position: dict[int, int]) -> list[int]:
-    """Positions of leaves that die with the program: it may overwrite them."""
-    reads: dict[int, int] = {}
-    for i, n in enumerate(nodes):
-        if i not in deferred:  # a deferred view goes on reading its base
-            for x in n.inputs:
-                reads[id(x)] = reads.get(id(x), 0) + 1
-    x = n = None
-    return [position[id(x)] for x in leaves
-            if isinstance(x.value, Buffer) and x.value.whole is None and getrefcount(x) <= IN_LOOP + reads.get(id(x), 0)
-            and getrefcount(x.value) <= IN_LIST]
-
-
-def _lookup(key: tuple, live, outputs, donated, position) -> Program:
+def _program(key: tuple, graph: Callable[[], Graph]) -> Program:
     global _programs_size
     program = _programs.get(key)
     if program is not None:
         counters.cache_hits += 1
         _programs.move_to_end(key)
         return program
-    program = _programs[key] = Program(_freeze(live, position, outputs, donated))
+    made = graph()
+    program = _programs[key] = Program(made.verify() if checks else made)
     counters.programs_met += 1
-    _programs_size += len(program.graph.code)
+    _programs_size += len(made.code)
     while _programs_size > MAX_PROGRAM_NODES and len(_programs) > 1:
         _programs_size -= len(_programs.popitem(last=False)[1].graph.code)
     return program
 
 
-@contextmanager
-def _interrupts_wait():
+class _InterruptsWait:
     """Holds back a KeyboardInterrupt (which only the main thread gets) until the block is left."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list = []
-    previous = _signal.getsignal(_SIGINT)
-    if not callable(previous):
-        yield
-        return
-    _signal.signal(_SIGINT, lambda *args: came.append(args))
-    try:
-        yield
-    finally:
-        _signal.signal(_SIGINT, previous)
-        if came:
-            previous(*came[0])
+
+    __slots__ = ("came", "previous")
+
+    def __enter__(self):
+        self.came: list = []
+        self.previous = None
+        if threading.current_thread() is threading.main_thread():
+            previous = _signal.getsignal(_SIGINT)
+            if callable(previous):
+                self.previous = previous
+                _signal.signal(_SIGINT, self.note)
+
+    def note(self, *args):
+        self.came.append(args)
+
+    def __exit__(self, *_):
+        if self.previous is not None:
+            _signal.signal(_SIGINT, self.previous)
+            if self.came:
+                self.previous(*self.came[0])
 
 
 def _poison(nodes: list[Node]) -> None:
@@ -367,19 +329,6 @@ def describe_fault(error: BaseException) -> BaseException:
         error.args = (f"{error}\n  recorded at {where[0]}:{where[1]}, in {where[2]}",)
         error.diya_described = True  # type: ignore[attr-defined]
     return error
-
-
-def _freeze(live, position, outputs, donated) -> Graph:
-    code: list = [None] * len(position)
-    for n in live:
-        for x in n.inputs:
-            if x.value is not None:
-                op = SCALAR if x.signature.op is SCALAR else LEAF
-                code[position[id(x)]] = Instruction(op, (), None, x.type)
-        code[position[id(n)]] = Instruction(n.signature.op, tuple(position[id(x)] for x in n.inputs), n.signature.attrs,
-                                            n.type, n.where)
-    graph = Graph(tuple(code), tuple(position[id(n)] for n in outputs), tuple(donated))
-    return graph.verify() if checks else graph
 
 
 checks = bool(int(os.environ.get("DIYA_VERIFY", "0") or 0))
@@ -433,8 +382,8 @@ def run_program(program: Program, arguments: list, observed: bool) -> list:
         listener(program.graph)
     tier = Tier.pinned
     if tier is None:
-        tier = 0 if program.met == 1 or not worth_compiling(program.graph) else 1
-        if program.met == 1 and not observed and worth_compiling(program.graph) and compiler() is not None:
+        tier = 0 if program.met == 1 or not program.native else 1
+        if program.met == 1 and not observed and program.native and compiler() is not None:
             # A step of a loop: it will come again, and its code is made meanwhile.
             program.job = background.submit(lambda: _compile(program))
     if tier == 1 and program.compiled is None and compiler() is not None:
@@ -466,11 +415,6 @@ def _compile(program: Program):
         from .explanation import show
         show(program, compiled, debug)
     return compiled
-
-
-def worth_compiling(graph: Graph) -> bool:
-    """Whether anything in the graph would run as native code at all."""
-    return any(n.op.kind in ("elementwise", "reduce", "contract") for n in graph.code)
 
 
 def lookup(name: str) -> Primitive:

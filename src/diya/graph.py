@@ -176,7 +176,8 @@ class Node:
     """A recorded value. ``value`` is None while pending, then its Buffer (the number, for a scalar; the exception, if
     running it failed). ``type`` is a tuple where the primitive has several outputs; ``pick`` nodes select one."""
 
-    __slots__ = ("signature", "type", "inputs", "value", "index", "where", "__weakref__")
+    __slots__ = ("signature", "type", "inputs", "value", "index", "__weakref__")
+    where: tuple[str, int, str] | None = None  # the user's line
 
     def __init__(self, signature, type, inputs, value=None):
         self.signature, self.type, self.inputs, self.value = signature, type, inputs, value
@@ -191,6 +192,16 @@ class Node:
 
     def __repr__(self):
         return f"<{self.type} = {self.op}>"
+
+
+class LocatedNode(Node):
+    """A pending node that keeps the user's line that recorded it."""
+
+    __slots__ = ("where",)
+
+    def __init__(self, signature, inputs, where):
+        super().__init__(signature, signature.type, inputs)
+        self.where = where
 
 
 class Instruction(NamedTuple):

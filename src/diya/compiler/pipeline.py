@@ -33,6 +33,8 @@ from .schedule import Schedule, Step
 from .split import split_sums
 
 MAX_ENTRIES = 4096   # kernels kept by key
+SMALL = 4096         # bytes of outputs that share one allocation, and the most that they share
+SHARED = 16 * SMALL
 
 _entries: OrderedDict[tuple, load.Entry] = OrderedDict()
 VERIFY = False       # tests turn it on: every stage's verifier runs
@@ -147,6 +149,16 @@ class Program:
         # Copied by every run: the scalars and the fault record after them, and the slots.
         self._block = array("q", bytes(8 * (len(self._scalars) + 8)))
         self._slots = array("q", bytes(8 * planned.slots))
+        self._large, self._small, self._spans = [], [], []
+        start = 0
+        for slot, nbytes in planned.made:
+            if nbytes <= SMALL and start < SHARED:
+                self._small.append(slot)
+                self._spans.append((start, nbytes))
+                start += -(-nbytes // 64) * 64
+            else:
+                self._large.append((slot, nbytes))
+        self._shared = start
         self.counts = {"kernels": kernels, "host steps": sum(isinstance(s, Step) for s in self.segments),
                        "arena bytes": planned.arena, "bytes planned": planned.total,
                        "outputs bytes": sum(n for _, n in planned.made)}
@@ -169,9 +181,13 @@ class Program:
         for k in self._leaves:
             slots[FIRST + k] = arguments[k].address
         made: dict[int, Buffer] = {}
-        for slot, nbytes in planned.made:
+        for slot, nbytes in self._large:
             made[slot] = b = allocate(nbytes)
             slots[slot] = b.address
+        if self._small:
+            for slot, b in zip(self._small, allocate(self._shared).split(self._spans), strict=True):
+                made[slot] = b
+                slots[slot] = b.address
         address = slots.buffer_info()[0]
         try:
             for segment in self.segments:

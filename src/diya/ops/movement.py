@@ -98,7 +98,6 @@ VIEW = primitive("view", "view", _infer_view, interpret=_interpret_view)
 WRITE = primitive("write", "write", _infer_write, interpret=_interpret_write)
 FOLD = primitive("fold", "fold", _infer_fold, interpret=_interpret_fold)
 BITCAST = primitive("bitcast", "view", lambda attrs, x: type_of(attrs[0], attrs[1]), interpret=_interpret_bitcast)
-engine.VIEW = VIEW
 
 
 def _base_flat(layout) -> tuple[int, int] | None:

@@ -47,6 +47,10 @@ class Buffer:
         """``nbytes`` of this buffer's memory from byte ``start`` on."""
         return Buffer(self.array[start:start + nbytes], self.address + start, self)
 
+    def split(self, spans: list[tuple[int, int]]) -> list[Buffer]:
+        """Buffers of their own over disjoint (start, bytes) of this one's memory, which lives as long as one of them."""
+        return [Buffer(self.array[start:start + nbytes], self.address + start) for start, nbytes in spans]
+
     def typed(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return self.array.view(dtype).reshape(shape)
 

@@ -1,0 +1,142 @@
+"""From what is pending to a program: which nodes must be computed, which are wanted, and under which key.
+
+A flush describes what is pending by its *structure* (signatures, who reads whom, types of leaves), all of it gathered by
+loops that run in C. Structures met before are `Trace`s, which know how often the graph itself refers to each node: a
+higher reference count says that somebody outside holds it, so dropping a tensor is all it takes to drop its work. What is
+held and what dies then says what is to be done (a `Run`). Only a combination that was never met is worked out node by node.
+"""
+
+from __future__ import annotations
+
+from operator import gt
+from sys import getrefcount
+from typing import Any, NamedTuple
+
+from .graph import LEAF, SCALAR, Graph, Instruction, Node
+from .runtime.buffer import Buffer
+
+MAX_RUNS = 16  # of one trace
+
+# What getrefcount says of an object that only a list holds, when asked directly and through `map`.
+_box = [object()]
+IN_LIST = getrefcount(_box[0])
+IN_MAP = list(map(getrefcount, _box))[0]
+del _box
+
+
+class Run(NamedTuple):
+    """What to do with a structure: positions of the leaves that the program takes, of the nodes that it gives, and of the
+    views that stay pending. ``live``: how many nodes are computed; ``donates``: whether it may overwrite arguments."""
+
+    program: Any
+    arguments: tuple[int, ...]
+    outputs: tuple[int, ...]
+    deferred: tuple[int, ...]
+    live: int
+    donates: bool
+
+
+class Trace:
+    """What is known of one structure. ``nodes`` and ``leaves`` are the reference counts of those that nobody else holds;
+    ``buffers`` the positions of leaves that are no scalars."""
+
+    __slots__ = ("nodes", "leaves", "buffers", "runs")
+
+    def __init__(self, nodes: list[Node], leaves: list[Node]):
+        self.nodes, self.leaves = [IN_MAP] * len(nodes), [IN_MAP] * len(leaves)
+        for n in nodes:
+            for x in n.inputs:
+                if x.index < 0:
+                    self.leaves[~x.index] += 1
+                else:
+                    self.nodes[x.index] += 1
+        self.buffers = [k for k, x in enumerate(leaves) if x.signature.op is LEAF]
+        self.runs: dict[tuple, Run] = {}
+
+
+def structure(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple[tuple, list[Node]]:
+    """What is pending as a key, and its leaves in the order of their first use. Numbers nodes from 0 and leaves from -1."""
+    for i, n in enumerate(nodes):
+        n.index = i
+    operands = [x for n in nodes for x in n.inputs]
+    leaves = list(dict.fromkeys([x for x in operands if x.value is not None]))
+    for i, x in enumerate(leaves):
+        x.index = ~i
+    return (keep_views, -1 if wanted is None else wanted.index, tuple([n.signature for n in nodes]),
+            tuple([x.index for x in operands]), tuple([x.signature for x in leaves])), leaves
+
+
+def held_outside(nodes: list[Node], trace: Trace) -> tuple[bool, ...]:
+    """Which nodes somebody other than the list and its nodes holds."""
+    return tuple(map(gt, map(getrefcount, nodes), trace.nodes))
+
+
+def dying(leaves: list[Node], trace: Trace) -> tuple[int, ...]:
+    """Positions of the leaves that nobody needs after the program, with memory of their own: it may overwrite them."""
+    counts = list(map(getrefcount, leaves))
+    return tuple([k for k in trace.buffers if counts[k] <= trace.leaves[k] and _owned(leaves[k])])
+
+
+def _owned(x: Node) -> bool:
+    return x.value.whole is None and getrefcount(x.value) <= IN_LIST
+
+
+def work_out(nodes: list[Node], leaves: list[Node], held: tuple[bool, ...], dying: tuple[int, ...], wanted: Node | None,
+             keep_views: bool, program_of) -> Run:
+    """The run for a structure. ``program_of(key, graph)`` finds or makes the program.
+
+    Views of something that stays are kept as views: they are cheap to read, and copying them is not.
+    """
+    if wanted is not None and not held[wanted.index]:
+        raise RuntimeError("internal error: a value is wanted that is not pending; please report this")
+    wants = list(held)
+    deferred: list[int] = []
+    if keep_views:
+        for i, n in enumerate(nodes):
+            if held[i] and n.signature.op.name == "view" and n is not wanted:
+                base = n.inputs[0]
+                if base.index < 0 or wants[base.index]:
+                    wants[i] = False
+                    deferred.append(i)
+    needed = list(wants)
+    for i in range(len(nodes) - 1, -1, -1):
+        if needed[i]:
+            for x in nodes[i].inputs:
+                if x.index >= 0:
+                    needed[x.index] = True
+    live = [n for i, n in enumerate(nodes) if needed[i]]
+    outputs = tuple([i for i, w in enumerate(wants) if w])
+    if not outputs:
+        return Run(None, (), (), tuple(deferred), 0, False)
+
+    place: dict[int, int] = {}  # in the program, by index
+    arguments: list[int] = []
+    for n in live:
+        for x in n.inputs:
+            if x.index < 0 and x.index not in place:
+                place[x.index] = len(place)
+                arguments.append(~x.index)
+        place[n.index] = len(place)
+    kept = {x.index for i in deferred for x in nodes[i].inputs}  # a deferred view goes on reading its base
+    donated = tuple([place[~k] for k in dying if ~k in place and ~k not in kept])
+    key: list = []
+    for i in sorted(place, key=place.__getitem__):
+        if i < 0:
+            key.append(leaves[~i].signature)
+        else:
+            key.append(nodes[i].signature)
+            key += [place[x.index] for x in nodes[i].inputs]
+    out = tuple([place[i] for i in outputs])
+
+    def graph() -> Graph:
+        code: list = [None] * len(place)
+        for i, at in place.items():
+            if i < 0:
+                x = leaves[~i]
+                code[at] = Instruction(SCALAR if x.signature.op is SCALAR else LEAF, (), None, x.type)
+            else:
+                n = nodes[i]
+                code[at] = Instruction(n.signature.op, tuple([place[x.index] for x in n.inputs]), n.signature.attrs, n.type, n.where)
+        return Graph(tuple(code), out, donated)
+    return Run(program_of((*key, None, *out, None, *donated), graph), tuple(arguments), outputs, tuple(deferred), len(live),
+               bool(donated))
