@@ -35,6 +35,7 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a 
 _pending: list[Node] = []
 _new = object.__new__
 _made_bytes = 0
+_flushes = 0
 _signatures: dict[tuple, Signature] = {}
 _scalar_signatures: dict[Type, Signature] = {}
 _leaf_signatures: dict[Type, Signature] = {}
@@ -101,6 +102,24 @@ def record(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
         volatile = False
         flush(keep_views=False)
     return node
+
+
+def extend(nodes: list[Node]) -> None:
+    """Appends nodes that were made elsewhere, in topological order."""
+    _pending.extend(nodes)
+    if len(_pending) > MAX_PENDING:
+        flush(keep_views=False)
+
+
+def position() -> tuple[int, int]:
+    """Where recording stands: for `recorded_since`."""
+    return _flushes, len(_pending)
+
+
+def recorded_since(position: tuple[int, int]) -> list[Node] | None:
+    """What was appended since then, or None if some of it has run."""
+    flushes, start = position
+    return _pending[start:] if flushes == _flushes else None
 
 
 # Set when an operand's memory may change behind our back before a flush (large exported memory, see storage.py): the
@@ -188,13 +207,14 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
     first exception of a node that failed (for want of memory, too); values that do not depend on it are computed all
     the same. A KeyboardInterrupt leaves everything pending, so the process stays usable.
     """
-    global _made_bytes
+    global _made_bytes, _flushes
     with _lock:
         if wanted is not None and wanted.value is not None:
             return  # another thread's flush made it
         count = len(_pending)
         nodes = _pending[:count]
         del _pending[:count]
+        _flushes += 1
         if _failed:  # views that stayed pending, of what has failed since
             _poison(nodes)
             nodes = [n for n in nodes if n.value is None]

@@ -13,7 +13,6 @@ from sys import getrefcount
 from typing import Any, NamedTuple
 
 from .graph import LEAF, SCALAR, Graph, Instruction, Node
-from .runtime.buffer import Buffer
 
 MAX_RUNS = 16  # of one trace
 
@@ -136,7 +135,8 @@ def work_out(nodes: list[Node], leaves: list[Node], held: tuple[bool, ...], dyin
                 code[at] = Instruction(SCALAR if x.signature.op is SCALAR else LEAF, (), None, x.type)
             else:
                 n = nodes[i]
-                code[at] = Instruction(n.signature.op, tuple([place[x.index] for x in n.inputs]), n.signature.attrs, n.type, n.where)
+                inputs = tuple([place[x.index] for x in n.inputs])
+                code[at] = Instruction(n.signature.op, inputs, n.signature.attrs, n.type, n.where)
         return Graph(tuple(code), out, donated)
     return Run(program_of((*key, None, *out, None, *donated), graph), tuple(arguments), outputs, tuple(deferred), len(live),
                bool(donated))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import heapq
 
+from .. import recording
+from ..graph import Node
+from . import replay
 from .modes import modes, set_grad_enabled
 from .tape import AccumulateGrad, NodeBase
 
@@ -48,6 +51,18 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
     ``captures`` maps an edge to positions of ``results`` that want the gradient arriving there; with it only what leads
     to a capture is computed. Without ``accumulate`` leaves' ``.grad`` stay as they are.
     """
+    tape = mark = None
+    if captures is None and not create_graph and len(roots) == 1:
+        tape = replay.read(*roots[0], grads[0])
+        if tape is not None:
+            found = replay.find(tape)
+            if found:
+                _accumulate_values(replay.again(tape, found, retain_graph))
+                return
+            if found is None:
+                mark = recording.begin()
+    gradients: list[tuple[AccumulateGrad, Node]] = []
+    applied: list[NodeBase] = []
     counts = _reachable([n for n, _ in roots])
     useful = None
     if captures is not None and not accumulate:
@@ -90,15 +105,22 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
                 if useful is None or node in useful:
                     if isinstance(node, AccumulateGrad):
                         if accumulate and (captures is None or (node, 0) in captures):
-                            _accumulate(node, slots[0], create_graph)
+                            if mark is None:
+                                _accumulate(node, slots[0], create_graph)
+                            else:
+                                gradients.append((node, slots[0]._value()))
                     elif useful is None or any(e is not None and e[0] in useful for e in node.edges):
                         out = _apply(node, tuple(slots), retain_graph)
+                        applied.append(node)
             for edge, g in zip(node.edges, out, strict=True):
                 if edge is not None:
                     if g is not None:
                         arrive(edge[0], edge[1], g)
                     counts[edge[0]] -= 1
                     push(edge[0])
+        if tape is not None and mark is not None:
+            replay.keep(tape, mark, gradients, applied)
+            _accumulate_values(gradients)
 
 
 def _tensor_hooks(node: NodeBase, slots: list) -> list:
@@ -138,6 +160,17 @@ def _apply(node: NodeBase, grads: tuple, retain_graph: bool) -> tuple:
             if replaced is not None:
                 out = tuple(replaced) if isinstance(replaced, (tuple, list)) else (replaced,)
     return out
+
+
+def _accumulate_values(gradients: list[tuple[AccumulateGrad, Node]]) -> None:
+    """Adds gradients, as values, to leaves that have no hooks."""
+    from ..tensor import from_node
+    for leaf, value in gradients:
+        t = leaf.variable
+        if t._grad is None:
+            t._grad = from_node(value)
+        else:
+            t._grad.add_(from_node(value))
 
 
 def _accumulate(node: AccumulateGrad, g, create_graph: bool) -> None:

@@ -1,0 +1,146 @@
+"""Backward over a tape like one met before: what it recorded then is recorded again, without walking.
+
+The gradients of a training step are the same work every time. A tape's *form* is what its walk depends on: the rules, what
+they save and how it is shared, their parameters, the edges and the order in which the operations were recorded. The second
+time a form is met, what the walk records becomes a `Recording`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from itertools import count
+from operator import attrgetter
+
+from .. import recording
+from ..graph import Node
+from .modes import modes
+from .tape import AccumulateGrad, GradNode, SavedOutputs
+
+MAX_STEPS = 100_000  # of all recordings together
+
+_ABSENT = object()
+_recordings: OrderedDict[tuple, tuple | None] = OrderedDict()  # by form; None where it was met once
+_size = 0
+_sequence = attrgetter("sequence")
+
+
+class Tape:
+    """The tape that a node reaches, if nothing on it needs the walk: ``nodes`` in the order of their discovery, ``inputs``
+    the values that its rules read, and its ``form``."""
+
+    __slots__ = ("nodes", "inputs", "form")
+
+    def __init__(self, nodes, inputs, form):
+        self.nodes, self.inputs, self.form = nodes, inputs, form
+
+
+def read(root: GradNode, nr: int, g) -> Tape | None:
+    """The tape behind ``root``, or None if something on it (a hook, a custom function, a modified value) needs the walk."""
+    if modes.anomaly:
+        return None
+    value = g._value()
+    inputs: dict[Node, int] = {value: 0}
+    share = inputs.setdefault
+    nodes: list = [root]
+    index: dict = {root: 0}
+    form: list = [nr, value.type]
+    add = form.append
+    for fn in nodes:
+        if fn.hooks or fn.pre_hooks or fn.tensor_hooks or fn.retained:
+            return None
+        if fn.__class__ is AccumulateGrad:
+            if fn.variable._hooks or fn.variable._post_accumulate_hooks:
+                return None
+            add(None)
+            continue
+        if fn.__class__ is not GradNode or fn.saved is None:
+            return None
+        add(fn.rule)
+        add(fn.mask)
+        add(fn.types)
+        if fn.params:
+            frozen = _frozen(tuple(fn.params.items()))
+            if frozen is _ABSENT:
+                return None
+            add(frozen)
+        for _, s in fn.saved:
+            if s.hooks is not None or s.storage.version != s.version:
+                return None
+            add(share(s.node, len(inputs)))
+        kept = fn.saved_out
+        if kept is not None:
+            for s in kept.items if kept.__class__ is SavedOutputs else (kept,):
+                if s.hooks is not None or s.storage.version != s.version:
+                    return None
+                add(s.type)
+                add(share(s.node, len(inputs)))
+        for edge in fn.edges:
+            if edge is None:
+                add(None)
+            else:
+                to = edge[0]
+                at = index.get(to)
+                if at is None:
+                    at = index[to] = len(nodes)
+                    nodes.append(to)
+                add(at)
+                add(edge[1])
+    # Sums of several gradients are taken in the order of recording.
+    order = sorted(zip(map(_sequence, nodes), count()))
+    form += [at for _, at in order]
+    return Tape(nodes, inputs, tuple(form))
+
+
+def _frozen(value):
+    """A parameter as part of a key, in which 1, 1.0 and True differ; ``_ABSENT`` for what may change under its name."""
+    kind = value.__class__
+    if kind is tuple or kind is list:
+        parts = tuple([_frozen(x) for x in value])
+        return _ABSENT if _ABSENT in parts else (kind, parts)
+    if kind is float:
+        return kind, value, math.copysign(1.0, value)
+    if kind in (int, bool, str) or value is None:
+        return kind, value
+    if kind.__module__ in ("diya.dtypes", "diya.graph") or kind.__name__ == "_Absent":
+        return value
+    return _ABSENT
+
+
+def find(tape: Tape) -> tuple | None | bool:
+    """(recording, positions of the nodes that it is for, those that were applied), None if the form is to be recorded now,
+    False if it was met for the first time."""
+    found = _recordings.get(tape.form, False)
+    if found is False:
+        _recordings[tape.form] = None
+        if len(_recordings) > 4096:
+            _recordings.popitem(last=False)
+    elif found:
+        _recordings.move_to_end(tape.form)
+    return found
+
+
+def keep(tape: Tape, mark, gradients: list[tuple[AccumulateGrad, Node]], applied: list) -> None:
+    """Remembers what the walk of a tape recorded."""
+    global _size
+    made = recording.end(mark, list(tape.inputs), [g for _, g in gradients])
+    if made is None:
+        _recordings.pop(tape.form, None)
+        return
+    index = {fn: i for i, fn in enumerate(tape.nodes)}
+    _recordings[tape.form] = made, [index[a] for a, _ in gradients], [index[fn] for fn in applied]
+    _size += len(made.steps)
+    while _size > MAX_STEPS and len(_recordings) > 1:
+        old = _recordings.popitem(last=False)[1]
+        _size -= len(old[0].steps) if old else 0
+
+
+def again(tape: Tape, found: tuple, retain_graph: bool) -> list[tuple[AccumulateGrad, Node]]:
+    """Records a known tape's gradients: where each goes, and its value."""
+    made, leaves, applied = found
+    nodes = tape.nodes
+    gradients = made.replay(list(tape.inputs))
+    if not retain_graph:
+        for i in applied:
+            nodes[i].release()
+    return list(zip([nodes[i] for i in leaves], gradients, strict=True))

@@ -1,0 +1,96 @@
+"""Pieces of recorded work that can be recorded again, on other inputs, without running the Python that recorded them.
+
+``begin`` and ``end`` enclose that Python. What it appended is cut down to what its results need; if all of that depends on
+the given inputs and on numbers alone, it is a `Recording`. Whoever keeps recordings must use as key all that the Python
+may have looked at: dtypes and shapes of the inputs, which of them are one, and every argument.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+
+from . import engine
+from .graph import SCALAR, LocatedNode, Node
+
+_new = object.__new__
+
+
+class Recording:
+    """``steps``: for each node its signature, how to get its operands from what is there so far (inputs, constants, nodes),
+    and whether it keeps the user's line. ``results`` are positions there."""
+
+    __slots__ = ("steps", "constants", "results")
+
+    def __init__(self, steps: list, constants: list[Node], results: tuple[int, ...]):
+        self.steps, self.constants, self.results = steps, constants, results
+
+    def replay(self, inputs: list[Node]) -> list[Node]:
+        """Records the work on ``inputs``; the results."""
+        made = inputs + self.constants
+        count = len(made)
+        lines = engine.debug_lines
+        for signature, operands, located in self.steps:
+            if located or lines:
+                node = LocatedNode(signature, operands(made), engine.user_line())
+            else:
+                node = _new(Node)
+                node.signature = signature
+                node.type = signature.type
+                node.inputs = operands(made)
+                node.value = None
+            made.append(node)
+        engine.extend(made[count:])
+        return [made[k] for k in self.results]
+
+
+def begin() -> tuple[int, int]:
+    """Marks where the work begins."""
+    return engine.position()
+
+
+def end(mark: tuple[int, int], inputs: list[Node], results: list[Node]) -> Recording | None:
+    """What was recorded since ``mark`` for ``results``; None if it depends on more than ``inputs`` and numbers."""
+    recorded = engine.recorded_since(mark)
+    if recorded is None:
+        return None
+    at = {id(n): i for i, n in enumerate(recorded)}
+    given = {id(n): i for i, n in enumerate(inputs)}
+    needed = [False] * len(recorded)
+    constants: dict[int, Node] = {}
+    stack = list(results)
+    while stack:
+        n = stack.pop()
+        if id(n) in given:
+            continue
+        i = at.get(id(n))
+        if i is None:
+            if n.value is None or n.signature.op is not SCALAR:
+                return None
+            constants[id(n)] = n
+        elif not needed[i]:
+            if n.signature.op.kind == "source" and n.inputs:  # random numbers: their place in the stream is drawn each time
+                return None
+            needed[i] = True
+            stack.extend(n.inputs)
+    place = dict(given)
+    for k in constants:
+        place[k] = len(place)
+    steps = []
+    for n, wanted in zip(recorded, needed, strict=True):
+        if wanted:
+            place[id(n)] = len(place)
+            steps.append((n.signature, _operands([place[id(x)] for x in n.inputs]), n.signature.op.faults))
+    return Recording(steps, list(constants.values()), tuple([place[id(n)] for n in results]))
+
+
+def _operands(places: list[int]):
+    if len(places) > 1:
+        return itemgetter(*places)
+    if not places:
+        return _none
+    only, = places
+    return lambda made: (made[only],)
+
+
+def _none(made):
+    return ()
