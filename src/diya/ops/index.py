@@ -397,9 +397,17 @@ def _masked_fill_(self, mask, value):
 Tensor.masked_fill_ = _masked_fill_  # type: ignore[attr-defined]
 
 
+def elements(x: Tensor) -> np.ndarray:
+    """The elements (bits, for half precisions) where they lie: a strided view, to be read at once and not to be kept."""
+    buffer, type = x._storage.buffer(), x._type
+    if x._strides is None and buffer.nbytes == type.nbytes:
+        return buffer.typed(type.shape, type.dtype.numpy)
+    return x._array_of(x._storage.node)
+
+
 @operator(differentiable=False, out=False)
 def nonzero(input, *, as_tuple=False):
-    array = input._to_array()
+    array = elements(input)
     if input.dtype.name == "bfloat16":
         array = array & 0x7FFF
     found = np.nonzero(array) if input.dim() else (() if as_tuple else ((np.zeros(1 if array else 0),) * 0))

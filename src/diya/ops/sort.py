@@ -11,9 +11,10 @@ from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..dtypes import bool_, int64
 from ..graph import Type, primitive, type_of
+from ..numerics import order
 from ..tensor import Tensor, _from_array, from_node, wrap_dim
 from .elementwise import maximum, minimum, where
-from .index import grid, put_at
+from .index import elements, gather, grid, put_at
 from .record import WrongArgument, is_number, not_int, only, operator
 from .reduce import amax, amin, argmax, argmin
 
@@ -25,30 +26,33 @@ def pick_outputs(node) -> list:
     return [engine.append(PICK, (node,), i) for i in range(len(node.type))]
 
 
-# -- the primitive: a stable sort with its permutation ---------------------------------------------------------------------
+# -- primitives: values and positions apart, since most callers want one of them -----------------------------------------
 
 
-def _infer_sort(attrs, x: Type):
-    return x, type_of(x.shape, int64)
+def _infer_order(attrs, x: Type) -> Type:
+    return type_of(x.shape, int64)
 
 
-def _order(x: np.ndarray, dim: int, descending: bool) -> np.ndarray:
-    """The stable permutation; NaN counts as the largest."""
-    if not x.ndim:
-        return np.zeros((), np.int64)
-    if not descending:
-        return np.argsort(x, axis=dim, kind="stable")
-    reverse = np.flip(x, dim)
-    return x.shape[dim] - 1 - np.flip(np.argsort(reverse, axis=dim, kind="stable"), dim)
+def _along_last(algorithm):
+    """The rule of a primitive from an algorithm over the last axis; ``attrs`` begins with the dimension."""
+    def interpret(attrs, x):
+        dim, *rest = attrs
+        if not x.ndim:
+            return algorithm(x.reshape(1), *rest).reshape(())
+        if dim == x.ndim - 1:
+            return algorithm(x, *rest)
+        return np.moveaxis(algorithm(np.ascontiguousarray(np.moveaxis(x, dim, -1)), *rest), -1, dim)
+    return interpret
 
 
-def _interpret_sort(attrs, x):
-    dim, descending = attrs
-    order = _order(x, dim, descending)
-    return (np.take_along_axis(x, order, dim) if x.ndim else x), order
+def _infer_top(attrs, x: Type) -> Type:
+    dim, k, _ = attrs
+    return type_of(tuple(k if d == dim else s for d, s in enumerate(x.shape)), int64)
 
 
-SORT = primitive("sort", "host", _infer_sort, interpret=_interpret_sort)
+SORTED = primitive("sorted", "host", lambda attrs, x: x, interpret=_along_last(order.sorted_values))
+ORDER = primitive("order", "host", _infer_order, interpret=_along_last(order.stable_order))
+TOP = primitive("top", "host", _infer_top, interpret=_along_last(order.top_order))
 
 SortResult = namedtuple("sort", ["values", "indices"])
 TopK = namedtuple("topk", ["values", "indices"])
@@ -96,14 +100,18 @@ def sort(input, dim=-1, descending=False, stable=False):
     if isinstance(dim, bool):
         dim, descending = -1, dim
     dim = wrap_dim(dim, input.dim())
-    values, indices = (from_node(n) for n in pick_outputs(engine.record(SORT, (input._value(),), (dim, bool(descending)))))
+    node, attrs = input._value(), (dim, bool(descending))
+    values, indices = from_node(engine.record(SORTED, (node,), attrs)), from_node(engine.record(ORDER, (node,), attrs))
     _taken("Sort", input, values, indices, dim, True)
     return SortResult(values, indices)
 
 
 @operator()
 def argsort(input, dim=-1, descending=False, stable=False):
-    return sort(input.detach(), dim, descending)[1]
+    _no_complex("sort", input)
+    if isinstance(dim, bool):
+        dim, descending = -1, dim
+    return from_node(engine.record(ORDER, (input._borrow(),), (wrap_dim(dim, input.dim()), bool(descending))))
 
 
 @operator()
@@ -119,10 +127,10 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     k = k.__index__() if hasattr(k, "__index__") else not_int("topk", "k", k)
     if not 0 <= k <= n:
         raise RuntimeError(f"selected index k out of range: k is {k}, the size of dimension {dim} is {n}")
-    values, indices = sort(input, dim, largest)
     if not input.dim():
-        return TopK(values.reshape(()), indices) if k else TopK(values.new_empty(0), indices.new_empty(0))
-    return TopK(values.narrow(dim, 0, k).contiguous(), indices.narrow(dim, 0, k).contiguous())
+        return TopK(input.clone(), input.new_zeros((), dtype=int64)) if k else \
+            TopK(input.new_empty(0), input.new_empty(0, dtype=int64))
+    return TopK(*_top("Topk", input, dim, k, bool(largest)))
 
 
 @operator()
@@ -132,15 +140,17 @@ def kthvalue(input, k, dim=-1, keepdim=False):
     n = input.shape[dim] if input.dim() else 1
     if not 1 <= k <= n:
         raise (RuntimeError if input.numel() else IndexError)(f"kthvalue(): selected number k out of range for dimension {dim}")
-    values, indices = sort(input, dim)
-    return KthValue(*(_one(x, dim, k - 1, keepdim) for x in (values, indices)))
+    if not input.dim():
+        return KthValue(input.clone(), input.new_zeros((), dtype=int64))
+    return KthValue(*(x.narrow(dim, k - 1, 1) if keepdim else x.select(dim, k - 1) for x in _top("Kthvalue", input, dim, k, False)))
 
 
-def _one(x: Tensor, dim: int, at: int, keepdim: bool) -> Tensor:
-    if not x.dim():
-        return x
-    out = x.select(dim, at).contiguous()
-    return out.unsqueeze(dim) if keepdim else out
+def _top(name: str, input: Tensor, dim: int, k: int, largest: bool) -> tuple[Tensor, Tensor]:
+    """The ``k`` first in order, and where they stand."""
+    indices = from_node(engine.record(TOP, (input._borrow(),), (dim, k, largest)))
+    values = gather(input.detach(), dim, indices)
+    _taken(name, input, values, indices, dim, True)
+    return values, indices
 
 
 def _choose_extreme(name: str, result, whole, pairwise, position):
@@ -217,14 +227,11 @@ nanmedian = _median_operator("nanmedian", NanMedian, True)
 
 
 def _interpret_mode(dim, x):
-    y = np.moveaxis(x, dim, -1)
-    values = np.empty(y.shape[:-1], x.dtype)
-    indices = np.empty(y.shape[:-1], np.int64)
-    for at in np.ndindex(*y.shape[:-1]):
-        found, counts = np.unique(y[at], return_counts=True)
-        values[at] = found[np.argmax(counts)]
-        indices[at] = np.nonzero(y[at] == values[at])[0][-1] if values[at] == values[at] else len(y[at]) - 1
-    return values, indices
+    y = np.ascontiguousarray(np.moveaxis(x, dim, -1))
+    places = order.stable_order(y)
+    ordered = np.take_along_axis(y, places, -1)
+    end = np.expand_dims(order.runs(ordered).argmax(-1), -1)  # of the first run that is longest
+    return np.take_along_axis(ordered, end, -1)[..., 0], np.take_along_axis(places, end, -1)[..., 0]
 
 
 MODE = primitive("mode", "host", lambda dim, x: (type_of(tuple(s for d, s in enumerate(x.shape) if d != dim), x.dtype),
@@ -245,28 +252,23 @@ def mode(input, dim=-1, keepdim=False):
     return Mode(values.unsqueeze(dim), indices.unsqueeze(dim)) if keepdim else Mode(values, indices)
 
 
+def _infer_running(dim, x: Type):
+    return x, type_of(x.shape, int64)
+
+
 def _running(better):
     def interpret(dim, x):
-        values, indices = np.empty_like(x), np.empty(x.shape, np.int64)
         if not x.ndim:
             return x, np.zeros((), np.int64)
-        n = x.shape[dim]
-        xs, vs, js = (np.moveaxis(a, dim, 0) for a in (x, values, indices))
-        for i in range(n):
-            if i == 0:
-                vs[0], js[0] = xs[0], 0
-                continue
-            nan = np.isnan(xs[i]) if x.dtype.kind == "f" else False
-            held = np.isnan(vs[i - 1]) if x.dtype.kind == "f" else False
-            take = (better(xs[i], vs[i - 1]) & ~np.asarray(held)) | nan
-            vs[i] = np.where(take, xs[i], vs[i - 1])
-            js[i] = np.where(take, i, js[i - 1])
-        return values, indices
+        best = better.accumulate(x, axis=dim)
+        place = np.arange(x.shape[dim]).reshape([-1 if d == dim else 1 for d in range(x.ndim)])
+        indices = np.maximum.accumulate(np.where((x == best) | (x != x), place, 0), axis=dim)  # NaN is the best of all
+        return np.take_along_axis(x, indices, dim), indices
     return interpret
 
 
-CUMMAX = primitive("cummax", "host", _infer_sort, interpret=_running(np.greater_equal))
-CUMMIN = primitive("cummin", "host", _infer_sort, interpret=_running(np.less_equal))
+CUMMAX = primitive("cummax", "host", _infer_running, interpret=_running(np.maximum))
+CUMMIN = primitive("cummin", "host", _infer_running, interpret=_running(np.minimum))
 
 
 def _running_operator(name: str, op, result):
@@ -334,18 +336,22 @@ def bucketize(input, boundaries, *, out_int32=False, right=False):
 
 
 def _numbers(x: Tensor) -> np.ndarray:
-    return dtypes.load_array(x.detach()._to_array(), x.dtype)
+    return dtypes.load_array(elements(x), x.dtype)
 
 
 def _as(a: np.ndarray, d) -> Tensor:
-    return _from_array(dtypes.store_array(np.array(a, order="C"), d), d)
+    """A tensor that takes over an array of numbers."""
+    return _from_array(np.ascontiguousarray(dtypes.store_array(a, d)), d)
 
 
 @operator(differentiable=False, out=False)
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     a = _numbers(input)
     if dim is None:
-        values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, equal_nan=False)
+        flat = a.reshape(-1)
+        if not (return_inverse or return_counts):
+            return _as(order.distinct_values(flat), input.dtype)
+        values, inverse, counts = order.distinct(flat)
         return _set_result(_as(values, input.dtype), inverse.reshape(a.shape), counts, return_inverse, return_counts)
     dim = wrap_dim(dim, input.dim())
     values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
