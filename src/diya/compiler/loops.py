@@ -71,6 +71,7 @@ class Kernel(NamedTuple):
     ``partials``; 2 reduces those instead of the elements, and goes on as mode 0 does.
     ``unrolled``: dimensions of a few elements that are written out instead of looped over; their sizes are code.
     ``lanes``: elements per vector. ``fault``: the buffer whose first word is set when an index is out of range, or -1.
+    ``rows``: how many buffers, the last ones, are rows in the thread's workspace, of ``row_bytes`` in all (see `reuse`).
     """
 
     dims: tuple[int, ...]
@@ -83,6 +84,8 @@ class Kernel(NamedTuple):
     fault: int = -1
     partials: tuple[int, ...] = ()
     unrolled: tuple[int, ...] = ()
+    rows: int = 0
+    row_bytes: int = 0
 
     @property
     def ops(self) -> list[Op]:
@@ -146,7 +149,8 @@ def _print(kernel: Kernel, show, dims) -> list[str]:
     buffers = ", ".join(f"b{i} {d.name}" for i, d in enumerate(kernel.buffers))
     split = ", partials " + " ".join([f"b{i}" for i in kernel.partials]) if kernel.split else ""
     fault = f", fault b{kernel.fault}" if kernel.fault >= 0 else ""
-    lines = [f"kernel ({shape}) vector {kernel.vector} x{kernel.lanes}{split}{fault}", f"  buffers {buffers}"]
+    rows = f", rows {kernel.rows}" if kernel.rows else ""
+    lines = [f"kernel ({shape}) vector {kernel.vector} x{kernel.lanes}{split}{fault}{rows}", f"  buffers {buffers}"]
     n = 0
     for p, phase in enumerate(kernel.phases):
         for full, part in enumerate(phase):

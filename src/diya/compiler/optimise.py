@@ -6,6 +6,7 @@ Passes over one kernel, in order:
     merge      neighbouring dimensions that every map walks as one become one
     vector     the dimension along which most accesses are contiguous runs in lanes
     unroll     dimensions of a few elements (the window of a pool) are written out
+    reuse      what an earlier phase or another op has computed is not computed again (see `reuse`)
     split      a reduction of few long rows may be cut into pieces, so that it has tasks enough (and sums stay accurate)
     grid       tasks: fixed by the shapes alone, never by the number of threads, so that results are too
 
@@ -19,6 +20,7 @@ from ..dtypes import float32, int64
 from .emit.llvm import HALVES
 from .loops import Kernel, Launch, Map, Op, Phase, Template, maps_of
 from .lower import Lowered
+from .reuse import reuse
 from .support import COSTS
 
 TASK = 16384        # elements that a task should have at least
@@ -189,6 +191,7 @@ PASSES = (
     merge,   # before vector, so that the vector dimension is as long as it can be
     vector,  # moves the vector dimension last of its kind
     unroll,  # looks at what is left beside the vector dimension
+    reuse,   # keeps rows only where lanes run along them
     split,   # looks at what is outermost now
 )
 
@@ -226,7 +229,7 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
     values = lowered.values
     writes, inplace = _effects(kernel)
     one = Launch(template.text, _Text(template, target), values, template.arguments(block, chunks, chunk), tasks, writes,
-                 work, inplace=inplace, step=lowered.step)
+                 work, kernel.row_bytes, inplace, lowered.step)
     if not kernel.split:
         return [one]
     length = dims[kept]
@@ -273,7 +276,7 @@ def _effects(kernel: Kernel) -> tuple[tuple[int, ...], tuple[tuple[int, int], ..
     for op in kernel.ops:
         if op.name in ("load", "store", "gather", "put"):
             maps.setdefault(op.attr[0], set()).add(op.attr[1] if op.name in ("load", "store") else None)
-            if op.name in ("store", "put"):
+            if op.name in ("store", "put") and op.attr[0] < len(kernel.buffers) - kernel.rows:
                 writes[op.attr[0]] = None
     pairs = []
     if len(kernel.phases) == 1:

@@ -273,7 +273,8 @@ class _Scheduler:
         group = self.groups[g]
         if group.kind != "loops" or group.stores or group.ops + ops + 1 > MAX_OPS:
             return False
-        if len({r.value for r in (*group.reads, *reads)}) + len(group.members) >= MAX_BUFFERS:
+        outside = {r.value for r in (*group.reads, *reads) if self.group_of.get(r.value) != g}
+        if len(outside) + sum(m in self.chosen.needed for m in group.members) >= MAX_BUFFERS:
             return False
         if group.shape == domain:
             if dims and group.dims and dims != group.dims:
@@ -292,7 +293,9 @@ class _Scheduler:
             if h is None:
                 continue
             if h != g:
-                if self.before[h] >> g & 1:
+                # A group over few elements that waits for one over many would keep later work over many from joining it.
+                late = len(self.groups[h].shape) > len(group.shape) and not self.before[g] >> h & 1
+                if late or self.before[h] >> g & 1:
                     return False
                 continue
             kept = self.is_kept(r.value, group)

@@ -351,7 +351,7 @@ def _softmax(input, dim):
     if not input.numel():
         return input.clone()
     e = exp(input - amax(input, dim, True))
-    return e / e.sum(dim, True)
+    return e * e.sum(dim, True).reciprocal()  # a division for each row, not for each element
 
 
 def _log_softmax(input, dim):

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from .. import engine
-from ..autograd.modes import modes
+from ..autograd.modes import modes, no_grad
 from ..autograd.tape import Rule, track
 from ..dtypes import bfloat16, float16, int64
 from ..graph import Type, primitive, type_of
@@ -21,7 +21,8 @@ from .activation import log_softmax, logsigmoid
 from .compose import number, require_float, show, shown_as, widened, with_rule
 from .creation import arange
 from .elementwise import exp, log, log1p, maximum, minimum, where
-from .record import _long_name, operator, result_type
+from .record import _ABSENT, _long_name, operator, result_type
+from .reduce import amax
 from .scan import cumprod
 from .sort import pick_outputs
 
@@ -341,31 +342,72 @@ def _share(at: Tensor, kept: Tensor, weight: Tensor | None, like: Tensor) -> Ten
 
 def _nll_value(input, at, kept, weight, dim, reduction):
     loss = where(kept, -input.gather(dim, at.unsqueeze(dim)).squeeze(dim), number(0, input))
-    share = _share(at, kept, weight, input)
+    return _weighed(loss, at, kept, weight, reduction)
+
+
+def _weighed(loss, at, kept, weight, reduction):
+    """Losses of single targets, reduced; the mean is over the weights."""
+    share = _share(at, kept, weight, loss)
     if weight is not None:
         loss = loss * share
     return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.sum() / share.sum()
 
 
-def _nll_grad(g, at, kept, weight, shape, dim, reduction):
+def _slopes(g, at, kept, weight, reduction):
+    """The gradients of single targets' losses before they were `_weighed`."""
     share = _share(at, kept, weight, g)
-    if reduction == "mean":
-        g = g / share.sum()
-    return _pick_grad(-g * share, at, shape, dim)
+    return (g / share.sum() if reduction == "mean" else g) * share
+
+
+def _nll_grad(g, at, kept, weight, shape, dim, reduction):
+    return _pick_grad(-_slopes(g, at, kept, weight, reduction), at, shape, dim)
 
 
 _nll_value = with_rule("NllLoss", dict(input=_nll_grad), ("input", "at", "kept", "weight"))(_nll_value)
 
 
-def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: int, smoothing: float = 0.0) -> Tensor:
-    """The loss of log probabilities in float32 or float64, classes along dimension 1 (0, for a single sample)."""
+def _softmax_nll_grad(g, input, at, kept, weight, top, total, shape, dim, reduction):
+    """(softmax − 1 at the target)·slope, with no tensor of log probabilities."""
+    p = exp(log_softmax(input, dim)) if modes.grad else exp(input - top) * total.reciprocal()
+    hit = arange(shape[dim]).reshape([-1 if d == dim else 1 for d in range(len(shape))]) == at.unsqueeze(dim)
+    return where(hit, p - 1, p) * _slopes(g, at, kept, weight, reduction).unsqueeze(dim), *[None] * 5
+
+
+_SOFTMAX_NLL = Rule("NllLoss", ("input", "at", "kept", "weight", "top", "total"), _softmax_nll_grad)
+
+
+def _softmax_nll(input: Tensor, at: Tensor, kept: Tensor, weight: Tensor | None, dim: int, reduction: str) -> Tensor:
+    """`_nll_value` of `log_softmax`, which is not stored: the tape keeps the input, and two numbers for each row."""
+    tensors = (input, at, kept, weight)
+    nodes = tuple([None if t is None else t._value() for t in tensors])
+    with no_grad():
+        x = from_node(nodes[0])  # read once: memory that numpy shares is copied
+        top = amax(x, dim, True)
+        total = exp(x - top).sum(dim, True)
+        loss = log(total) - (x.gather(dim, at.unsqueeze(dim)) - top)
+        out = _weighed(where(kept, loss.squeeze(dim), number(0, x)), at, kept, weight, reduction)
+    if modes.grad and input.requires_grad:
+        track(_SOFTMAX_NLL, (out,), (*[_ABSENT if t is None else t for t in tensors], top, total),
+              (*nodes, top._value(), total._value()),
+              {"dim": dim, "reduction": reduction, **({"weight": None} if weight is None else {})})
+    return out
+
+
+def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: int, smoothing: float = 0.0,
+         from_logits: bool = False) -> Tensor:
+    """The loss of log probabilities (of logits, if ``from_logits``) in float32 or float64, classes along dimension 1 (0, for
+    a single sample)."""
     dim = 1 if input.dim() > 1 else 0
     classes = input.shape[dim]
     if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
         raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
                            f"of shape: {list(weight.shape)}")
     at, kept = _class_numbers(target, classes, ignore_index)
-    loss = _nll_value(input, at, kept, weight, dim, reduction)
+    if from_logits and not smoothing and input.numel():
+        loss = _softmax_nll(input, at, kept, weight, dim, reduction)
+    else:
+        input = log_softmax(input, dim) if from_logits else input
+        loss = _nll_value(input, at, kept, weight, dim, reduction)
     if not smoothing:
         return loss if input.dim() < 3 else show(loss, "NllLoss2D")
     spread = input if weight is None else input * weight.reshape([-1 if d == dim else 1 for d in range(input.dim())])
@@ -439,8 +481,7 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
     _check_class_shapes("cross_entropy", input, target)
     if input.dim() == 1 and target.dim() == 1:
         input, dim = input.unsqueeze(0), 1
-    out = _nll(log_softmax(widened(input), dim), target, w, reduction, ignore_index, label_smoothing)
-    return out.to(input.dtype)
+    return _nll(widened(input), target, w, reduction, ignore_index, label_smoothing, True).to(input.dtype)
 
 
 @operator("nn.functional.linear_cross_entropy", method=False, out=False)

@@ -12,7 +12,7 @@ import math
 from ..autograd.modes import modes, no_grad
 from ..autograd.tape import Rule, track
 from ..dtypes import bfloat16, float16, float32, float64
-from ..tensor import Tensor, wrap_dim
+from ..tensor import Tensor, from_node, wrap_dim
 from .compose import also, number, require_float, show, widened
 from .elementwise import maximum, rsqrt
 from .norm import norm
@@ -50,7 +50,7 @@ def standardised(x: Tensor, dims: tuple[int, ...], weight: Tensor | None, bias: 
     given = (x, weight, bias)
     nodes = tuple(None if t is None else t._value() for t in given)
     with no_grad():
-        plain, w, b = (None if t is None else t.detach() for t in given)
+        plain, w, b = (None if n is None else from_node(n) for n in nodes)  # read once: memory that numpy shares is copied
         mean, variance = _statistics(plain, dims)
         scale = rsqrt(variance + eps)
         out = (plain - mean) * scale
@@ -337,9 +337,10 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         return out if w is None else out * w
     nodes = (x._value(), None if w is None else w._value())
     with no_grad():
-        scale = _rms(x.detach(), dims, eps)
-        out = x.detach() * scale
-        out = out if w is None else out * w.detach()
+        plain = from_node(nodes[0])
+        scale = _rms(plain, dims, eps)
+        out = plain * scale
+        out = out if w is None else out * from_node(nodes[1])
     if modes.grad and (x.requires_grad or w is not None and w.requires_grad):
         track(_RMS, (out,), (x, _absent() if w is None else w, scale), (*nodes, scale._value()),
               {"dims": dims, "eps": eps, **({"weight": None} if w is None else {})})

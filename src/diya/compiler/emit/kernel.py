@@ -80,7 +80,8 @@ class _Emitter:
                 for _ in op.attr[2]:
                     self.gathers[i].append((self.argument(at), self.argument(at + 1)))
                     at += 2
-        self.pointers = [f.load("ptr", f.at("ptr", "%buffers", i)) for i in range(len(self.k.buffers))]
+        self.pointers = [f.load("ptr", f.at("ptr", "%buffers", i)) for i in range(len(self.k.buffers) - self.k.rows)] + \
+            ["%scratch"] * self.k.rows
         self.levels = self._levels()
         self.place(range(len(self.ops)), 0)
         rows = 1
