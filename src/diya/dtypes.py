@@ -137,6 +137,9 @@ def set_default_dtype(d: dtype) -> None:
     global default_dtype
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
+    if d is not default_dtype:
+        from .recording import forget
+        forget()
     default_dtype = d
 
 

@@ -2,17 +2,49 @@
 
 ``begin`` and ``end`` enclose that Python. What it appended is cut down to what its results need; if all of that depends on
 the given inputs and on numbers alone, it is a `Recording`. Whoever keeps recordings must use as key all that the Python
-may have looked at: dtypes and shapes of the inputs, which of them are one, and every argument.
+may have looked at: dtypes and shapes of the inputs, which of them are one, and every argument; and keep it in a `memory`,
+which is emptied when a setting changes that any Python may look at (the default dtype).
 """
 
 from __future__ import annotations
 
+import math
 from operator import itemgetter
+from typing import Any
 
 from . import engine
 from .graph import SCALAR, LocatedNode, Node
 
 _new = object.__new__
+_memories: list[dict] = []
+
+
+def memory(kind=dict) -> Any:
+    """An empty dict (of a kind) to keep recordings in."""
+    _memories.append(kind())
+    return _memories[-1]
+
+
+def forget() -> None:
+    """Empties every memory."""
+    for m in _memories:
+        m.clear()
+
+
+def frozen(value):
+    """An argument as part of a key, in which 1, 1.0 and True differ, and 0.0 and -0.0; None for what cannot be one because
+    it may change."""
+    kind = value.__class__
+    if kind is int or kind is bool or kind is str or kind is float and value:
+        return kind, value
+    if kind is tuple or kind is list:
+        parts = tuple([frozen(x) for x in value])
+        return None if None in parts else (kind, parts)
+    if value is None:
+        return ()
+    if kind is float:
+        return kind, value, math.copysign(1.0, value)
+    return value if kind.__module__ in ("diya.dtypes", "diya.graph") or kind.__name__ == "_Absent" else None
 
 
 class Recording:

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import engine
 from .dtypes import uint8
-from .graph import Node, type_of
+from .graph import Node, Type, type_of
 from .runtime.buffer import Buffer, allocate
 
 COMPARED_BYTES = 16 << 10  # of exported memory up to this size the last copy serves again while it is still right
@@ -31,7 +31,7 @@ class Storage:
     """Bytes that one or more tensors view. ``version`` counts in-place writes, for autograd's checks."""
 
     version = 0
-    copied: tuple[bytes, Node] | None = None  # of exported memory: what the last snapshot held, and its node
+    copied: tuple[bytes, Node] | None = None  # of exported memory: what the last snapshot held, and its value
     exports: list | bool | None = None  # weak references to live exports; True where the memory is borrowed for good
 
     def __init__(self, node: Node):
@@ -63,12 +63,13 @@ class Storage:
             self.node = engine.leaf(buffer, self.node.type)
         return buffer
 
-    def snapshot(self) -> Node:
-        """What (small) exported memory holds at this moment, as a value of its own."""
+    def snapshot(self, type: Type) -> Node:
+        """What (small) exported memory holds at this moment, as a value of its own, of a type that has all of its bytes."""
         now = self.buffer().array.tobytes()
-        if self.copied is None or self.copied[0] != now or self.copied[1].type is not self.node.type:
-            own = Buffer(np.frombuffer(bytearray(now), np.uint8))
-            self.copied = now, engine.leaf(own, self.node.type)
+        if self.copied is None or self.copied[0] != now:
+            self.copied = now, engine.leaf(Buffer(np.frombuffer(bytearray(now), np.uint8)), type)
+        elif self.copied[1].type is not type:
+            self.copied = now, engine.leaf(self.copied[1].value, type)
         return self.copied[1]
 
     def array(self) -> np.ndarray:

@@ -12,12 +12,13 @@ import numpy as np
 
 from . import dtypes, engine, views
 from .autograd.modes import modes
-from .autograd.tape import AccumulateGrad, GradNode, RemovableHandle, Rule, edge_of, track
+from .autograd.tape import AccumulateGrad, RemovableHandle, Rule, edge_of, put, track
 from .device import CPU
 from .device import check as check_device
 from .device import device as Device
 from .dtypes import dtype as DType
 from .graph import PRIMITIVES, Node, Size, Type, contiguous_strides, type_of
+from .runtime.arrays import copy as copied
 from .runtime.buffer import Buffer
 from .storage import COMPARED_BYTES, Storage
 
@@ -55,7 +56,7 @@ class Tensor:
         super().__init_subclass__(**kwargs)
         if "__torch_function__" in cls.__dict__:
             from .ops import record
-            record.overrides_exist = True
+            record.subclass_overrides()
 
     if TYPE_CHECKING:  # operators are installed from the table: see ops/record.py
         def __getattr__(self, name: str) -> Any: ...
@@ -183,9 +184,9 @@ class Tensor:
             if node.value is None:
                 storage.buffer()
                 node = storage.node
-            if type.nbytes <= COMPARED_BYTES and self._strides is None and node.type is type:
-                return storage.snapshot()
-            return engine.leaf(Buffer.of(np.array(self._array_of(node), order="C", copy=True)), type)
+            if type.nbytes <= COMPARED_BYTES and self._strides is None and node.type.nbytes == type.nbytes:
+                return storage.snapshot(type)
+            return engine.leaf(Buffer.of(copied(self._array_of(node))), type)
         return self._view_of(storage.node)
 
     def _borrow(self) -> Node:
@@ -719,11 +720,8 @@ def view_of(t: Tensor, shape, strides, offset: int, rule: Rule | None, dtype: DT
 def view_on_tape(v: Tensor, t: Tensor, rule: Rule, params: dict) -> None:
     if v._type.dtype.kind not in "fc":
         return
-    v._rg = True
-    v._fn = GradNode(rule, (edge_of(t),), 1, [], None, params, (t._type,))
+    put(rule, 1, (edge_of(t),), (v,), (t,), (None,), params)
     v._nr = 0
-    if modes.anomaly:
-        v._fn.where = engine.user_line()
 
 
 def _copy_slices_grad(g: Tensor, view) -> tuple[Tensor, Tensor]:

@@ -183,10 +183,12 @@ class Function:
             if t is None or not isinstance(t, Tensor):
                 saved.append((t, False))
             elif id(t) in made and id(t) not in given:
-                s = SavedTensor(t, t._value(), True)
+                s = SavedTensor(t, t._value(), None)
                 saved.append((_Output(s, made[id(t)]), True))
             else:
-                saved.append((SavedTensor(t, t._value(), False), False))
+                saved.append((SavedTensor(t, t._value(), edge_of(t) if t._rg else None), False))
+            if modes.saved_hooks:
+                saved[-1][0].pack()
         ctx._saved = saved
         ctx._to_save = ()
         return tuple(final) if isinstance(result, tuple) else final[0]

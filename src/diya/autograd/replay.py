@@ -7,20 +7,19 @@ time a form is met, what the walk records becomes a `Recording`.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from itertools import count
 from operator import attrgetter
 
 from .. import recording
 from ..graph import Node
+from ..recording import frozen
 from .modes import modes
-from .tape import AccumulateGrad, GradNode, SavedOutputs
+from .tape import AccumulateGrad, GradNode, Parameters, SavedOutputs
 
 MAX_STEPS = 100_000  # of all recordings together
 
-_ABSENT = object()
-_recordings: OrderedDict[tuple, tuple | None] = OrderedDict()  # by form; None where it was met once
+_recordings: OrderedDict[tuple, tuple | None] = recording.memory(OrderedDict)  # by form; None where it was met once
 _size = 0
 _sequence = attrgetter("sequence")
 
@@ -59,11 +58,13 @@ def read(root: GradNode, nr: int, g) -> Tape | None:
         add(fn.rule)
         add(fn.mask)
         add(fn.types)
-        if fn.params:
-            frozen = _frozen(tuple(fn.params.items()))
-            if frozen is _ABSENT:
-                return None
-            add(frozen)
+        params = fn.params
+        if params:
+            if params.__class__ is not Parameters:
+                params = frozen(tuple(params.items()))
+                if params is None:
+                    return None
+            add(params)
         for _, s in fn.saved:
             if s.hooks is not None or s.storage.version != s.version:
                 return None
@@ -92,21 +93,6 @@ def read(root: GradNode, nr: int, g) -> Tape | None:
     return Tape(nodes, inputs, tuple(form))
 
 
-def _frozen(value):
-    """A parameter as part of a key, in which 1, 1.0 and True differ; ``_ABSENT`` for what may change under its name."""
-    kind = value.__class__
-    if kind is tuple or kind is list:
-        parts = tuple([_frozen(x) for x in value])
-        return _ABSENT if _ABSENT in parts else (kind, parts)
-    if kind is float:
-        return kind, value, math.copysign(1.0, value)
-    if kind in (int, bool, str) or value is None:
-        return kind, value
-    if kind.__module__ in ("diya.dtypes", "diya.graph") or kind.__name__ == "_Absent":
-        return value
-    return _ABSENT
-
-
 def find(tape: Tape) -> tuple | None | bool:
     """(recording, positions of the nodes that it is for, those that were applied), None if the form is to be recorded now,
     False if it was met for the first time."""
@@ -128,6 +114,8 @@ def keep(tape: Tape, mark, gradients: list[tuple[AccumulateGrad, Node]], applied
         _recordings.pop(tape.form, None)
         return
     index = {fn: i for i, fn in enumerate(tape.nodes)}
+    if len(_recordings) <= 1:
+        _size = 0
     _recordings[tape.form] = made, [index[a] for a, _ in gradients], [index[fn] for fn in applied]
     _size += len(made.steps)
     while _size > MAX_STEPS and len(_recordings) > 1:

@@ -20,6 +20,7 @@ from .. import engine
 from .modes import modes
 
 _sequence = itertools.count()
+_new = object.__new__
 
 
 class Rule:
@@ -59,24 +60,32 @@ def _argument_names(f: Callable) -> tuple[str, ...]:
     return code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
 
 
+class Parameters(dict):
+    """Arguments of a rule; one object for all equal ones, so that it serves as a key itself."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 class SavedTensor:
     """A tensor kept for backward: the value it had, with its place on the tape."""
 
     __slots__ = ("tensor", "node", "type", "storage", "version", "edge", "hooks")
 
-    def __init__(self, tensor, node, is_output: bool):
-        self.storage, self.version = tensor._storage, tensor._storage.version
-        self.node, self.type = node, tensor._type
-        self.edge = None if is_output or not tensor._rg else edge_of(tensor)
-        self.hooks = None
-        if modes.saved_hooks:
-            pack, unpack = modes.saved_hooks[-1]
-            previous, modes.saved_hooks = modes.saved_hooks, ()
-            try:
-                self.tensor = pack(self.handle(None))
-            finally:
-                modes.saved_hooks = previous
-            self.hooks, self.node = unpack, None
+    def __init__(self, tensor, node, edge):
+        self.storage = storage = tensor._storage
+        self.version = storage.version
+        self.node, self.type, self.edge, self.hooks = node, tensor._type, edge, None
+
+    def pack(self) -> None:
+        """Hands the tensor to the innermost `saved_tensors_hooks`."""
+        pack, unpack = modes.saved_hooks[-1]
+        previous, modes.saved_hooks = modes.saved_hooks, ()
+        try:
+            self.tensor = pack(self.handle(None))
+        finally:
+            modes.saved_hooks = previous
+        self.hooks, self.node = unpack, None
 
     def handle(self, owner):
         from ..tensor import from_node
@@ -179,17 +188,15 @@ class RemovableHandle:
 
 
 class GradNode(NodeBase):
-    """One application of a rule. ``shown``: the name that it goes by, where that is not its rule's."""
+    """One application of a rule (made by `track`). ``shown``: the name that it goes by, where that is not its rule's."""
 
     shown: str | None = None
-
-    def __init__(self, rule: Rule, edges, mask: int, saved, saved_out, params: dict, types: tuple, outputs=1):
-        self.rule, self.edges, self.mask = rule, edges, mask
-        self.saved, self.saved_out = saved, saved_out
-        self.params, self.types = params, types
-        self.sequence = next(_sequence)
-        if outputs != 1:
-            self.outputs = outputs
+    rule: Rule
+    mask: int                # bits of the inputs that need gradients
+    saved: Any               # (position of the input, SavedTensor)
+    saved_out: Any = None
+    params: dict
+    types: tuple             # of the inputs
 
     def name(self) -> str:
         if self.shown is not None:
@@ -301,36 +308,60 @@ def accumulator(tensor) -> AccumulateGrad:
 def track(rule: Rule, outs: tuple, tensors: tuple, nodes: tuple, params: dict) -> None:
     """Puts an operation on the tape: ``outs`` are its fresh outputs, ``nodes`` the values its inputs had."""
     mask = 0
-    edges = []
-    for i, t in enumerate(tensors):
+    bit = 1
+    edges: list = []
+    for t in tensors:
         if t._rg and t._type.dtype.kind in "fc":
-            mask |= 1 << i
+            mask |= bit
             fn = t._fn
             edges.append((fn, t._nr) if fn is not None else edge_of(t))
         else:
             edges.append(None)
-    if not mask:
-        return
-    want, want_out = rule.plan(mask)
-    saved = [(i, SavedTensor(tensors[i], nodes[i], False)) for i in want if nodes[i] is not None]  # None: not given
-    fn = GradNode(rule, tuple(edges), mask, saved, None, params, tuple([t._type for t in tensors]), len(outs))
-    if modes.anomaly:
-        fn.where = engine.user_line()
+        bit <<= 1
+    if mask:
+        put(rule, mask, tuple(edges), outs, tensors, nodes, params)
+
+
+def put(rule: Rule, mask: int, edges: tuple, outs: tuple, tensors: tuple, nodes: tuple, params: dict) -> GradNode:
+    """The node of an operation whose inputs in ``mask`` need gradients, which go along ``edges``."""
+    want, want_out = rule.plans.get(mask) or rule.plan(mask)
+    fn = _new(GradNode)
+    fn.rule = rule
+    fn.edges = edges
+    fn.mask = mask
+    fn.saved = saved = [(i, SavedTensor(tensors[i], nodes[i], edges[i])) for i in want if nodes[i] is not None] if want else []
+    fn.params = params
+    fn.types = tuple([t._type for t in tensors])
+    fn.sequence = next(_sequence)
     for k, out in enumerate(outs):
         if out._type.dtype.kind in "fc":
             out._rg = True
             out._fn = fn
             if k:
                 out._nr = k
+    if len(outs) > 1:
+        fn.outputs = len(outs)
     if want_out:
-        fn.saved_out = SavedOutputs(outs) if len(outs) > 1 else SavedTensor(outs[0], outs[0]._value(), True)  # pyright: ignore[reportGeneralTypeIssues]
+        fn.saved_out = SavedOutputs(outs) if len(outs) > 1 else SavedTensor(outs[0], outs[0]._value(), None)  # pyright: ignore[reportGeneralTypeIssues]
+    if modes.saved_hooks:
+        for _, s in saved:
+            s.pack()
+        if want_out:
+            fn.saved_out.pack()
+    if modes.anomaly:
+        fn.where = engine.user_line()
+    return fn
 
 
 class SavedOutputs:
     """The outputs of a node that has several, saved together."""
 
     def __init__(self, outs):
-        self.items = [SavedTensor(o, o._value(), True) for o in outs]
+        self.items = [SavedTensor(o, o._value(), None) for o in outs]
+
+    def pack(self) -> None:
+        for s in self.items:
+            s.pack()
 
     def unpack(self, fn, is_output):
         out = []

@@ -9,7 +9,8 @@ from .. import engine
 from ..autograd.tape import Rule
 from ..dtypes import bfloat16, float16, float32
 from ..tensor import Tensor, from_node
-from .record import Operator, _long_name, _with_rule, register
+from . import ruled
+from .record import Operator, _long_name, register
 
 
 def widened(x: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ def with_rule(name: str, grad, inputs: tuple[str, ...], broadcasts: bool = False
 
     ``broadcasts``: the inputs' shapes may differ, and gradients are summed to them.
     """
-    return lambda function: _with_rule(function, Rule(name, inputs, grad, broadcasts))
+    return lambda function: ruled.with_rule(function, Rule(name, inputs, grad, broadcasts))
 
 
 def shown_as(name: str) -> Callable:

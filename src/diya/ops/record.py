@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from threading import Lock
 from typing import Any
 
 from .. import dtypes, engine, views
@@ -22,8 +23,13 @@ from ..dtypes import dtype as DType
 from ..dtypes import promote_types
 from ..graph import Node, Primitive
 from ..tensor import Tensor, assign, check_inplace, from_node, strided_from_node
+from . import ruled
+from .ruled import ABSENT as _ABSENT  # noqa: F401
+from .ruled import with_rule
 
-overrides_exist = False  # whether any Tensor subclass overrides __torch_function__: only then are arguments searched
+overrides_exist = False  # whether calls may go elsewhere: a Tensor subclass overrides __torch_function__, or a mode is on
+subclasses_override = False
+_modes_on, _counting = 0, Lock()
 
 
 class Operator:
@@ -76,7 +82,7 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
         run = function
         if grad is not None:
             rule = Rule(node or _node_name(short), inputs or ("input",), grad)
-            run = _with_rule(function, rule)
+            run = with_rule(function, rule)
         public = _public(run, name, out)
         public.__wrapped__ = function  # type: ignore[attr-defined]
         register(Operator(name, public, None, rule, names, tuple(n + "_" for n in (short, *aliases)) if inplace else (),
@@ -130,14 +136,14 @@ def _wrong_argument(name: str, function: Callable, args: tuple, kwargs: dict, er
     the signature, one that shows it; an error that is about anything else, as it is."""
     if isinstance(error, TypeError) and not isinstance(error, WrongArgument):
         inner = error.__traceback__.tb_next
-        while inner is not None and inner.tb_frame.f_code.co_filename == __file__:  # _with_rule's call in between
+        while inner is not None and inner.tb_frame.f_code.co_filename in (__file__, ruled.__file__):  # calls in between
             inner = inner.tb_next
         if inner is not None or "argument" not in str(error):
             return error
         import inspect
         return TypeError(f"{error}: expected {name}{inspect.signature(function)}, got {len(args)} positional arguments"
                          + (f" and {', '.join(kwargs)}" if kwargs else ""))
-    value = error.value if isinstance(error, WrongArgument) else getattr(error, "obj", _ABSENT)
+    value = error.value if isinstance(error, WrongArgument) else getattr(error, "obj", ruled.ABSENT)
     if isinstance(value, Tensor) or value is None and not isinstance(error, WrongArgument) and value not in args:
         return error
     code = function.__code__
@@ -156,49 +162,6 @@ def _wrong_argument(name: str, function: Callable, args: tuple, kwargs: dict, er
         if x is value:
             return WrongArgument(f"{name}(): argument '{key}' must be Tensor, not {kind}", value)
     return error
-
-
-def _with_rule(function: Callable, rule: Rule) -> Callable:
-    """Runs a composite off the tape and puts its own rule on it."""
-    code = function.__code__
-    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
-    positional = code.co_argcount
-    defaults = dict(zip(names[positional - len(function.__defaults__ or ()):positional], function.__defaults__ or (),
-                        strict=True)) | (function.__kwdefaults__ or {})
-
-    @wraps(function)
-    def call(*args, **kwargs):
-        if not modes.grad:
-            return function(*args, **kwargs)
-        bound = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-        tensors = tuple(bound.get(k) for k in rule.inputs)
-        if not any(isinstance(t, Tensor) and t.requires_grad for t in tensors):
-            return function(*args, **kwargs)
-        present = [t if isinstance(t, Tensor) else _ABSENT for t in tensors]
-        nodes = tuple(t._value() if t is not _ABSENT else None for t in present)
-        modes.grad = False
-        try:
-            result = function(*args, **kwargs)
-        finally:
-            modes.grad = True
-        outs = result if isinstance(result, tuple) else (result,)
-        params = {k: v for k, v in bound.items() if k not in rule.inputs or not isinstance(v, Tensor)}
-        track(rule, tuple(outs), tuple(present), nodes, params)
-        return result
-    return call
-
-
-class _Absent:
-    """Stands for an optional tensor that was not given."""
-
-    _rg = False
-
-    class _type:
-        shape = ()
-        dtype = dtypes.float32
-
-
-_ABSENT: Any = _Absent()
 
 
 # -- in place, out= ----------------------------------------------------------------------------------------------------
@@ -275,8 +238,49 @@ def write_out(name: str, out, result):
 
 # -- the override protocol -----------------------------------------------------------------------------------------------
 
+def count_modes(change: int) -> None:
+    """A mode of some thread goes on (+1) or off (-1)."""
+    global _modes_on, overrides_exist
+    with _counting:
+        _modes_on += change
+        overrides_exist = subclasses_override or _modes_on > 0
+
+
+def subclass_overrides() -> None:
+    """A class of tensors overrides ``__torch_function__``: from now on arguments are searched for it."""
+    global subclasses_override
+    subclasses_override = True
+    count_modes(0)
+
+
 def _overridden(function: Callable, args: tuple, kwargs: dict) -> tuple[bool, Any]:
-    """(True, result) if an argument's class overrides ``__torch_function__``."""
+    """(True, result) if somebody takes the call: a mode, an argument's class that overrides ``__torch_function__``, autocast."""
+    if modes.function_modes:
+        every = modes.function_modes
+        modes.function_modes = every[:-1]
+        try:
+            result = every[-1].__torch_function__(function, tuple(_overriding(args, kwargs)), args, kwargs)
+        finally:
+            modes.function_modes = every
+        if result is NotImplemented:
+            raise TypeError(f"no implementation found for '{function.__name__}' in {type(every[-1]).__name__}")
+        return True, result
+    if subclasses_override and modes.subclasses:
+        found = _overriding(args, kwargs)
+        for kind in sorted(found, key=lambda k: -len(k.__mro__)):
+            result = kind.__torch_function__(function, tuple(found), args, kwargs)
+            if result is not NotImplemented:
+                return True, result
+        if found:
+            raise TypeError(f"no implementation found for '{function.__name__}' on types that implement __torch_function__: "
+                            f"{[k.__name__ for k in found]}")
+    if modes.autocast is not None:
+        return modes.autocast(function, args, kwargs)
+    return False, None
+
+
+def _overriding(args: tuple, kwargs: dict) -> list[type]:
+    """The classes of arguments that override ``__torch_function__``."""
     plain = Tensor.__dict__["__torch_function__"].__func__
     found = []
 
@@ -292,24 +296,16 @@ def _overridden(function: Callable, args: tuple, kwargs: dict) -> tuple[bool, An
                 found.append(kind)
     look(args)
     look(tuple(kwargs.values()))
-    for kind in sorted(found, key=lambda k: -len(k.__mro__)):
-        result = kind.__torch_function__(function, tuple(found), args, kwargs)
-        if result is not NotImplemented:
-            return True, result
-    if found:
-        raise TypeError(f"no implementation found for '{function.__name__}' on types that implement __torch_function__: "
-                        f"{[k.__name__ for k in found]}")
-    return False, None
+    return found
 
 
 def plain_call(cls, function: Callable, args: tuple, kwargs: dict):
-    """Runs a function without overrides; tensors in the result become ``cls``."""
-    global overrides_exist
-    previous, overrides_exist = overrides_exist, False
+    """Runs a function without overrides by classes; tensors in the result become ``cls``."""
+    previous, modes.subclasses = modes.subclasses, False
     try:
         result = function(*args, **kwargs)
     finally:
-        overrides_exist = previous
+        modes.subclasses = previous
 
     def convert(x):
         if type(x) is Tensor and cls is not Tensor:

@@ -1,0 +1,188 @@
+"""Composites with a gradient of their own: they run off the tape, and their rule stands for all that they record.
+
+What such a function records depends on the dtypes and shapes of its tensors and on its other arguments, so the second call
+like an earlier one records the same work again without running the function (`diya.recording`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from operator import itemgetter
+from typing import Any
+
+from .. import dtypes, recording
+from ..autograd.modes import modes
+from ..autograd.tape import Parameters, Rule, track
+from ..tensor import Tensor, from_node
+
+MAX_CALLS = 512  # that are remembered of one function
+
+
+class _Absent:
+    """Stands for an optional tensor that was not given."""
+
+    _rg = False
+
+    class _type:
+        shape = ()
+        dtype = dtypes.float32
+
+
+ABSENT: Any = _Absent()
+
+
+class _Call:
+    """What is known of the calls with one key. ``zeros``: positions of float zeros, whose sign equality does not see."""
+
+    __slots__ = ("recording", "made", "parameters", "zeros")
+
+
+def with_rule(function: Callable, rule: Rule) -> Callable:
+    """``function`` off the tape, with ``rule`` on it."""
+    code = function.__code__
+    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    count = code.co_argcount
+    if code.co_flags & 0x0C:
+        raise TypeError(f"{function.__name__}: an operator with a rule takes no *args or **kwargs")
+    inputs = [names.index(k) for k in rule.inputs]
+    others = [i for i in range(len(names)) if i not in inputs]
+    tensors_of, others_of = _getter(inputs), _getter(others)
+    other_names = [names[i] for i in others]
+    keywords = names[count:]
+    calls: dict[tuple, _Call | None] = recording.memory()
+
+    def plain(values: tuple):
+        return function(*values[:count], **dict(zip(keywords, values[count:], strict=True)))
+
+    def run(values: tuple):
+        tensors = tensors_of(values)
+        rest = others_of(values)
+        types, nodes = [], []
+        differentiable = False
+        regular = not modes.inference
+        for t in tensors:
+            if t is None:
+                types.append(None)
+                nodes.append(None)
+            elif isinstance(t, Tensor):
+                nodes.append(t._value())
+                types.append(t._type)
+                if t._strides is not None:
+                    regular = False
+                if t._rg:
+                    differentiable = True
+            else:
+                types.append(None)
+                nodes.append(None)
+                regular = False
+        call = None
+        if regular and len(set(nodes)) == len(nodes):
+            try:
+                key = (*types, *rest, *map(type, rest))
+                call = calls.get(key)
+                if call is None and key not in calls:
+                    if len(calls) >= MAX_CALLS:
+                        calls.clear()
+                    call = calls[key] = learn(tensors, nodes, values, rest)
+            except TypeError:
+                pass  # an argument that is no key, or a wrong one: the function will say so
+        tape = differentiable and modes.grad
+        if call is not None and call.zeros and any(math.copysign(1, rest[i]) < 0 for i in call.zeros):
+            call = None
+        if call is None:
+            if not tape:
+                return plain(values)
+            modes.grad = False
+            try:
+                result = plain(values)
+            finally:
+                modes.grad = True
+            outs = tuple(result) if isinstance(result, tuple) else (result,)
+            parameters: dict = dict(zip(other_names, rest, strict=True))
+        else:
+            made = call.recording.replay([n for n in nodes if n is not None])
+            if call.made is None:
+                result = from_node(made[0])
+                outs = (result,)
+            else:
+                outs = tuple([from_node(n) for n in made])
+                result = call.made(outs)
+            if not tape:
+                return result
+            parameters = call.parameters
+        if None in nodes:
+            tensors = tuple([ABSENT if n is None else t for n, t in zip(nodes, tensors, strict=True)])
+            if call is None:
+                parameters |= {k: values[i] for k, i, n in zip(rule.inputs, inputs, nodes, strict=True) if n is None}
+        track(rule, outs, tensors, tuple(nodes), parameters)
+        return result
+
+    def learn(tensors: tuple, nodes: list, values: tuple, rest: tuple) -> _Call | None:
+        """Runs the function on stand-ins for its tensors, and remembers what it records; None if that may depend on more."""
+        frozen = recording.frozen(rest)
+        if frozen is None or any(isinstance(x, tuple) and 0.0 in x and any(y.__class__ is float for y in x) for x in rest):
+            return None
+        stand_ins = [None if n is None else from_node(n) for n in nodes]
+        given = list(values)
+        for i, t in zip(inputs, stand_ins, strict=True):
+            given[i] = t
+        grad, modes.grad = modes.grad, False
+        mark = recording.begin()
+        try:
+            result = plain(tuple(given))
+        finally:
+            modes.grad = grad
+        outs = result if isinstance(result, tuple) else (result,)
+        storages = {id(t._storage): t for t in stand_ins if t is not None}
+        for t in outs:
+            if type(t) is not Tensor or t._strides is not None or t._base is not None or id(t._storage) in storages \
+                    or t._storage.node.type is not t._type or t._storage.exports is not None:
+                return None
+            storages[id(t._storage)] = t
+        if any(t is not None and t._storage.version for t in stand_ins):
+            return None
+        made = recording.end(mark, [n for n in nodes if n is not None], [t._storage.node for t in outs])
+        if made is None:
+            return None
+        call = _Call()
+        call.recording = made
+        call.made = None if not isinstance(result, tuple) else tuple if type(result) is tuple else type(result)._make  # type: ignore[attr-defined]
+        call.parameters = Parameters(zip(other_names, rest, strict=True))
+        call.parameters.update({k: None for k, n in zip(rule.inputs, nodes, strict=True) if n is None})
+        call.zeros = [i for i, x in enumerate(rest) if x.__class__ is float and x == 0]
+        if any(math.copysign(1, rest[i]) < 0 for i in call.zeros):
+            return None
+        return call
+
+    bind: Callable | None = None
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        nonlocal bind
+        if bind is None:
+            bind = _binder(function, names, count)
+        return run(bind(*args, **kwargs))
+    return call
+
+
+def _getter(places: list[int]) -> Callable[[tuple], tuple]:
+    """Those elements of a tuple, as a tuple."""
+    if len(places) > 1:
+        return itemgetter(*places)  # type: ignore[return-value]
+    return (lambda values: (values[places[0]],)) if places else lambda values: ()
+
+
+def _binder(function: Callable, names: tuple[str, ...], count: int) -> Callable[..., tuple]:
+    """A function with the same parameters that returns the arguments in order."""
+    defaults = dict(zip(names[count - len(function.__defaults__ or ()):count], function.__defaults__ or (), strict=True))
+    defaults |= function.__kwdefaults__ or {}
+    head = [k if k not in defaults else f"{k}=_defaults[{k!r}]" for k in names]
+    if names[count:]:
+        head.insert(count, "*")
+    scope: dict[str, Any] = {"_defaults": defaults}
+    name = function.__name__ if function.__name__.isidentifier() else "call"
+    text = f"def {name}({', '.join(head)}): return ({''.join(k + ', ' for k in names)})"
+    exec(compile(text, __file__, "exec"), scope)
+    return scope[name]
