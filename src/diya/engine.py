@@ -81,6 +81,8 @@ def check_size(type) -> None:
 
 def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
     """Appends ``op(*inputs)`` to what is pending and returns its node. Raises what the primitive's inference raises."""
+    if batched and not batched.isdisjoint(map(id, inputs)):
+        return apply_batched(op, inputs, attrs)
     sig = _signatures.get((op, attrs, *[n.type for n in inputs])) or signature(op, attrs, inputs)
     if op.faults or debug_lines:
         node = LocatedNode(sig, inputs, user_line())
@@ -92,6 +94,16 @@ def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
         node.value = None
     _pending.append(node)
     return node
+
+
+# Values with batch dimensions that the program does not see: see diya.func.batching.
+batched: set[int] = set()  # ids of the nodes that are alive
+apply_batched: Any = None
+
+
+def carries_batch(nodes) -> bool:
+    """Whether some of the nodes are values inside of ``vmap``."""
+    return bool(batched) and not batched.isdisjoint(map(id, nodes))
 
 
 def record(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
@@ -156,19 +168,23 @@ def leaf(buffer: Buffer, type: Type) -> Node:
         _made_bytes += buffer.nbytes
         if _made_bytes > MAX_PENDING_BYTES:
             flush()
-    return Node(_leaf_signature(type), type, (), buffer)
+    return Node(leaf_signature(type), type, (), buffer)
 
 
 def leaf_of(base: Node, offset: int, type: Type) -> Node:
     """A leaf that is ``type`` of a materialised node's memory from element ``offset`` on. Which part it is stays out of
     programs' keys: the next batch of a data set is the same program."""
-    return Node(_leaf_signature(type), type, (), base.value.part(offset * type.dtype.itemsize, type.nbytes))
+    return Node(leaf_signature(type), type, (), base.value.part(offset * type.dtype.itemsize, type.nbytes))
 
 
 def observe(node: Node) -> Buffer:
     """The node's buffer, running what is pending if it has none yet. Raises what running it raised."""
     value = node.value
     if value is None:
+        if batched and id(node) in batched:
+            raise RuntimeError("vmap: the value of a tensor was asked for inside of vmap, where it has one for each element of the "
+                               "batch (.item(), .tolist(), .numpy(), printing, or control flow that depends on data). Use "
+                               "torch.where and the like instead")
         flush(node)
         value = node.value
     if isinstance(value, Buffer):
@@ -191,7 +207,7 @@ class Program:
         self.compiled: Any = None  # False if the compiler failed
         self.job: background.Job | None = None
         # Whether any of it would run as native code at all.
-        self.native = any(n.op.kind in ("elementwise", "reduce", "contract") for n in graph.code)
+        self.native = any(n.op.kind in ("elementwise", "reduce", "contract", "index") for n in graph.code)
 
 
 _programs: OrderedDict[tuple, Program] = OrderedDict()
@@ -273,7 +289,7 @@ def _finish(run: Run, nodes: list[Node], results: list) -> None:
     """Gives the nodes that are wanted their values: they are leaves from now on."""
     for i, value in zip(run.outputs, results, strict=True):
         n = nodes[i]
-        n.value, n.inputs, n.signature = value, (), _leaf_signatures.get(n.type) or _leaf_signature(n.type)
+        n.value, n.inputs, n.signature = value, (), _leaf_signatures.get(n.type) or leaf_signature(n.type)
 
 
 def _trace(key: tuple, nodes: list[Node], leaves: list[Node]) -> Trace:
@@ -338,7 +354,7 @@ def _poison(nodes: list[Node]) -> None:
                 break
 
 
-def _leaf_signature(type: Type) -> Signature:
+def leaf_signature(type: Type) -> Signature:
     return _leaf_signatures.get(type) or _leaf_signatures.setdefault(type, Signature(LEAF, None, type))
 
 

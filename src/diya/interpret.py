@@ -8,6 +8,7 @@ import numpy as np
 
 from .dtypes import load_array, store_array
 from .graph import LEAF, SCALAR, Graph, Primitive, Type
+from .runtime.arrays import copy
 from .runtime.buffer import Buffer
 
 # Kinds whose interpret rule takes an ``overwrite`` flag: the first operand may be updated in place.
@@ -62,6 +63,13 @@ def _dense(a: np.ndarray, type: Type) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(a, type.shape))
 
 
+def _apart(a: np.ndarray, arrays) -> bool:
+    """Whether an array, made of others, has memory of its own."""
+    if not a.flags.writeable or any(isinstance(x, tuple) for x in arrays):  # a pick is one of several results
+        return False
+    return a.base is None or not any(np.may_share_memory(a, x) for x in arrays)
+
+
 class Fault(Exception):
     """A node failed while its program ran: ``position`` says which, ``__cause__`` why."""
 
@@ -106,7 +114,7 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
                 else:
                     values[i] = failed
                 if isinstance(values[i], np.ndarray):
-                    owned[i] = values[i].base is None and values[i].flags.writeable
+                    owned[i] = overwrite and values[i] is arrays[0] or _apart(values[i], arrays)
             for j in n.inputs:
                 if last[j] == i:
                     values[j] = None
@@ -118,12 +126,12 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
             out.append(v)
             continue
         try:
-            v = _dense(v, code[j].type)
-            if v.base is not None or not v.flags.writeable or any(v is h for h in handed):
-                v = v.copy()  # an output never shares memory with an argument or another output
+            dense = _dense(v, code[j].type)
+            if np.may_share_memory(dense, v) and (not owned[j] or any(v is h for h in handed)):
+                dense = copy(dense)  # an output never shares memory with an argument or another output
         except MemoryError as error:
             out.append(error)
             continue
         handed.append(v)
-        out.append(Buffer.of(v))
+        out.append(Buffer.of(dense))
     return out

@@ -11,6 +11,7 @@ from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..dtypes import bool_, int64, uint8
 from ..graph import Node, Type, broadcast_shapes, primitive, type_of
+from ..runtime.arrays import copy, empty
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, _from_array, assign, check_inplace, from_node, wrap_dim
 from .movement import cast, slice_dim
@@ -19,10 +20,27 @@ from .record import is_number, operator
 # -- primitives --------------------------------------------------------------------------------------------------------
 
 
-def _check(index: np.ndarray, size: int, dim: int) -> None:
-    bad = (index < -size) | (index >= size)
-    if bad.any():
-        raise IndexError(f"index {int(index[bad].reshape(-1)[0])} is out of bounds for dimension {dim} with size {size}")
+def _check(index: np.ndarray, size: int, dim: int, least: int | None = None) -> None:
+    """Raises IndexError for a position outside [least, size), where ``least`` is −size unless given."""
+    if not index.size or int(index.view(np.uint64).max()) < size:  # one pass: negative ones are huge as unsigned
+        return
+    low, high = int(index.min()), int(index.max())
+    if low < (-size if least is None else least) or high >= size:
+        raise IndexError(f"index {high if high >= size else low} is out of bounds for dimension {dim} with size {size}")
+
+
+def check_now(index: Tensor, size: int, dim: int, least: int | None = None) -> None:
+    """Bounds at the user's line, where the positions are known already (a batch of labels, a constant)."""
+    if isinstance(index._storage.node.value, Buffer):
+        _check(elements(index), size, dim, least)
+
+
+def elements(x: Tensor) -> np.ndarray:
+    """The elements (bits, for half precisions) where they lie: a strided view, to be read at once and not to be kept."""
+    buffer, type = x._storage.buffer(), x._type
+    if x._strides is None and buffer.nbytes == type.nbytes:
+        return buffer.typed(type.shape, type.dtype.numpy)
+    return x._array_of(x._storage.node)
 
 
 def _infer_index(attrs, x: Type, *indices: Type) -> Type:
@@ -32,13 +50,16 @@ def _infer_index(attrs, x: Type, *indices: Type) -> Type:
 def _interpret_index(attrs, x, *indices):
     for d, i in enumerate(indices):
         _check(i, x.shape[d], d)
-    return x[indices]
+    if len(indices) > 1:
+        return x[indices]
+    out = empty((*indices[0].shape, *x.shape[1:]), x.dtype)
+    return np.take(x, indices[0], axis=0, out=out, mode="wrap")
 
 
 def _interpret_index_put(accumulate, x, v, *indices, overwrite: bool):
     for d, i in enumerate(indices):
         _check(i, x.shape[d], d)
-    out = x if overwrite else x.copy()
+    out = x if overwrite else copy(x)
     if not accumulate:
         out[indices] = v
     elif x.dtype == np.uint16:
@@ -52,14 +73,24 @@ INDEX = primitive("index", "index", _infer_index, interpret=_interpret_index, fa
 INDEX_PUT = primitive("index_put", "index", lambda accumulate, x, v, *i: x, interpret=_interpret_index_put, faults=True)
 
 
-def _checked_gather(dim, x, index):
+def open_grid(shape, dim: int, index: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Index arrays for every dimension, ``index`` for ``dim`` and its own position for the others."""
+    at = [np.arange(s).reshape([-1 if d == k else 1 for k in range(len(shape))]) for d, s in enumerate(shape)]
+    at[dim] = index
+    return tuple(at)
+
+
+def _interpret_gather(dim, x, index):
     _check(index, x.shape[dim], dim)
-    grid = [np.arange(s).reshape([-1 if d == k else 1 for k in range(index.ndim)]) for d, s in enumerate(index.shape)]
-    grid[dim] = index
-    return x[tuple(grid)]
+    return x[open_grid(index.shape, dim, index)]
 
 
-GATHER = primitive("gather", "index", lambda dim, x, i: type_of(i.shape, x.dtype), interpret=_checked_gather, faults=True)
+GATHER = primitive("gather", "index", lambda dim, x, i: type_of(i.shape, x.dtype), interpret=_interpret_gather, faults=True)
+
+
+def operands(tracked: bool, *tensors: Tensor) -> tuple[Node, ...]:
+    """What an operator reads: snapshots, if the tape may keep them."""
+    return tuple([x._value() if tracked else x._borrow() for x in tensors])
 
 
 def _wide(x: Tensor) -> bool:
@@ -68,18 +99,20 @@ def _wide(x: Tensor) -> bool:
 
 def take_at(x: Tensor, indices: list[Tensor]) -> Tensor:
     """``x[i₀, i₁, …]`` on the leading dimensions."""
-    _check_now(x, indices)
-    indexed = [i._value() for i in indices]
-    nodes = (x._borrow(), *indexed)
+    for d, i in enumerate(indices):
+        check_now(i, x.shape[d], d)
+    tracked = x._rg and modes.grad
+    nodes = (x._borrow(), *operands(tracked, *indices))
     out = from_node(engine.record(INDEX, nodes, None))
-    if x._rg and modes.grad:
+    if tracked:
         track(_index_rule(len(indices)), (out,), (x, *indices), nodes, {})
     return out
 
 
 def put_at(x: Tensor, indices: list[Tensor], value: Tensor, accumulate: bool) -> Tensor:
     """A copy of ``x`` with ``value`` put at (or added to) ``[i₀, i₁, …]``; a later one wins where positions repeat."""
-    _check_now(x, indices)
+    for d, i in enumerate(indices):
+        check_now(i, x.shape[d], d)
     shape = broadcast_shapes(*(i.shape for i in indices)) + tuple(x.shape[len(indices):])
     if tuple(value.shape) != shape:
         if value.dim() > len(shape):  # leading dimensions of size 1
@@ -88,9 +121,10 @@ def put_at(x: Tensor, indices: list[Tensor], value: Tensor, accumulate: bool) ->
     if accumulate and _wide(x):
         from .. import dtypes
         return cast(put_at(cast(x, dtypes.float32), indices, cast(value, dtypes.float32), True), x.dtype)
-    nodes = (x._value(), value._value(), *[i._value() for i in indices])
+    tracked = modes.grad and (x._rg or value._rg)
+    nodes = operands(tracked, x, value, *indices)
     out = from_node(engine.record(INDEX_PUT, nodes, accumulate))
-    if modes.grad and (x._rg or value._rg):
+    if tracked:
         track(_put_rule(len(indices)), (out,), (x, value, *indices), nodes, {"accumulate": accumulate})
     return out
 
@@ -119,17 +153,6 @@ def _put_rule(k: int) -> Rule:
         rule = _rules["put", k] = Rule("IndexPut", ("input", "value", *names), {"input": scope["base"], "value": scope["value"]},
                                        broadcasts=True)
     return rule
-
-
-def _check_now(x: Tensor, indices: list[Tensor]) -> None:
-    """Bounds at the user's line, where the positions are known already (a batch of labels, a constant)."""
-    for d, i in enumerate(indices):
-        node: Node = i._storage.node
-        if isinstance(node.value, Buffer) and i._type.numel:
-            low, high = int((a := i._array_of(node)).min()), int(a.max())
-            if low < -x.shape[d] or high >= x.shape[d]:
-                raise IndexError(f"index {high if high >= x.shape[d] else low} is out of bounds for dimension {d} with size "
-                                 f"{x.shape[d]}")
 
 
 # -- t[...] --------------------------------------------------------------------------------------------------------------
@@ -341,14 +364,11 @@ def gather(input, dim, index, *, sparse_grad=False):
         if d != dim and index.shape[d] > input.shape[d]:
             raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than self "
                                f"{list(input.shape)} apart from dimension {dim}")
-    if isinstance(index._storage.node.value, Buffer) and index.numel():
-        a = index._array_of(index._storage.node)
-        low, high, size = int(a.min()), int(a.max()), input.shape[dim]
-        if low < 0 or high >= size:
-            raise IndexError(f"index {high if high >= size else low} is out of bounds for dimension {dim} with size {size}")
-    nodes = (input._value(), index._value())
+    check_now(index, input.shape[dim], dim, 0)
+    tracked = input._rg and modes.grad
+    nodes = operands(tracked, input, index)
     out = from_node(engine.record(GATHER, nodes, dim))
-    if input._rg and modes.grad:
+    if tracked:
         track(_GATHER, (out,), (input, index), nodes, {"dim": dim})
     return out
 
@@ -395,14 +415,6 @@ def _masked_fill_(self, mask, value):
 
 
 Tensor.masked_fill_ = _masked_fill_  # type: ignore[attr-defined]
-
-
-def elements(x: Tensor) -> np.ndarray:
-    """The elements (bits, for half precisions) where they lie: a strided view, to be read at once and not to be kept."""
-    buffer, type = x._storage.buffer(), x._type
-    if x._strides is None and buffer.nbytes == type.nbytes:
-        return buffer.typed(type.shape, type.dtype.numpy)
-    return x._array_of(x._storage.node)
 
 
 @operator(differentiable=False, out=False)

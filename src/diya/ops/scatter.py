@@ -9,10 +9,10 @@ from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..dtypes import bool_, int64
 from ..graph import broadcast_shapes, primitive
-from ..runtime.buffer import Buffer
+from ..runtime.arrays import copy
 from ..tensor import Tensor, from_node, wrap_dim
 from .elementwise import where
-from .index import _as_index, _check, check_index, gather, getitem, put_at, take_at
+from .index import _as_index, _check, check_index, check_now, gather, getitem, open_grid, operands, put_at, take_at
 from .record import WrongArgument, is_number, operator
 
 _REDUCE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
@@ -21,14 +21,13 @@ _REDUCE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.mi
 def _interpret_scatter(attrs, x, index, src, overwrite: bool):
     dim, reduce = attrs
     _check(index, x.shape[dim], dim)
-    out = x if overwrite else x.copy()
-    at = [np.arange(s).reshape([-1 if d == k else 1 for k in range(index.ndim)]) for d, s in enumerate(index.shape)]
-    at[dim] = index
+    out = x if overwrite else copy(x)
+    at = (index,) if index.ndim == 1 else open_grid(index.shape, dim, index)
     part = src[tuple(slice(0, s) for s in index.shape)] if src.shape != index.shape and src.ndim else src
     if reduce == "set":
-        out[tuple(at)] = part
+        out[at] = part
     else:
-        _REDUCE[reduce].at(out, tuple(at), np.broadcast_to(part, index.shape))
+        _REDUCE[reduce].at(out, at, np.broadcast_to(part, index.shape))
     return out
 
 
@@ -39,7 +38,7 @@ def _record(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str) -> Ten
     """The plain scatter, off the tape; half precisions accumulate in float32."""
     if x.dtype.name in ("float16", "bfloat16") and reduce != "set":
         return _record(x.to(dtypes.float32), dim, index, src.to(dtypes.float32), reduce).to(x.dtype)
-    return from_node(engine.record(SCATTER, (x._value(), index._value(), src._value()), (dim, reduce)))
+    return from_node(engine.record(SCATTER, operands(False, x, index, src), (dim, reduce)))
 
 
 def _prepare(name: str, x: Tensor, dim: int, index: Tensor, src: Tensor | None):
@@ -57,12 +56,7 @@ def _prepare(name: str, x: Tensor, dim: int, index: Tensor, src: Tensor | None):
                 limit = f" and to be no larger than src {list(src.shape)}" if src is not None else ""
                 raise RuntimeError(f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from "
                                    f"dimension {dim}{limit}")
-        if isinstance(index._storage.node.value, Buffer):
-            a = index._array_of(index._storage.node)
-            n = x.shape[dim] if x.dim() else 1
-            if int(a.min()) < 0 or int(a.max()) >= n:
-                raise IndexError(f"index {int(a.min() if a.min() < 0 else a.max())} is out of bounds for dimension {dim} with size "
-                                 f"{n}")
+        check_now(index, x.shape[dim] if x.dim() else 1, dim, 0)
     return dim, index
 
 

@@ -15,8 +15,24 @@ def empty(shape, dtype) -> np.ndarray:
     return allocate(prod(shape) * dtype.itemsize).typed(tuple(shape), dtype)
 
 
+BLOCK = 256          # elements of a row of a transposed copy at a time: what they lie in fits the innermost cache
+LARGE = 1 << 12      # elements from which on blocks pay
+
+
 def copy(x: np.ndarray) -> np.ndarray:
     """A C-contiguous copy."""
     out = empty(x.shape, x.dtype)
-    np.copyto(out, x)
+    assign(out, x)
     return out
+
+
+def assign(out: np.ndarray, x: np.ndarray) -> None:
+    """``out[...] = x``. Where memory lies the other way round in ``x``, rows are cut into blocks: numpy goes along rows of
+    ``out``, and would fetch a line of memory for each element."""
+    n = x.shape[-1] if x.ndim > 1 else 0
+    if n >= 2 * BLOCK and x.size >= LARGE and abs(x.strides[-1]) > x.itemsize \
+            and any(0 < abs(s) < abs(x.strides[-1]) and m > 1 for s, m in zip(x.strides, x.shape, strict=True)):
+        for start in range(0, n, BLOCK):
+            out[..., start:start + BLOCK] = x[..., start:start + BLOCK]
+    else:
+        np.copyto(out, x)
