@@ -84,12 +84,18 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "version": "version", "types": "types", "distributed": "distributed", "export": "export", "profiler": "profiler",
          "storage": "storage", "signal": "signal", "sparse": "sparse", "overrides": "overrides", "onnx": "onnx",
          "multiprocessing": "multiprocessing", "hub": "hub", "library": "library", "masked": "masked",
-         "accelerator": "accelerator", "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_dynamo": "_dynamo", "_C": "_C"}
+         "accelerator": "accelerator", "cpu": "cpu", "mtia": "mtia",
+         "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_dynamo": "_dynamo", "_C": "_C"}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explanation"}
 _FROM |= {f"float8_{_k}": "_float8" for _k in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")}
 _FROM |= dict.fromkeys(("get_num_threads", "set_num_threads"), "runtime.cpu.threads")
+_FROM |= dict.fromkeys((
+    "autocast", "is_autocast_enabled", "is_autocast_cpu_enabled", "is_autocast_cache_enabled", "get_autocast_dtype",
+    "get_autocast_cpu_dtype", "get_autocast_gpu_dtype", "set_autocast_enabled", "set_autocast_cpu_enabled",
+    "set_autocast_dtype", "set_autocast_cpu_dtype", "set_autocast_gpu_dtype", "set_autocast_cache_enabled",
+    "clear_autocast_cache"), "amp.autocast_mode")
 
 
 def _compiler_name(name: str) -> _Any:

@@ -40,11 +40,6 @@ def detach(input: Tensor) -> Tensor:
     return input.detach()
 
 
-def is_autocast_enabled(device_type: str | None = None) -> bool:
-    """False: `torch.amp.autocast` cannot be enabled."""
-    return False
-
-
 def numel(input: Tensor) -> int:
     return input.numel()
 

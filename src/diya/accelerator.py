@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ._absent import absent
 
 
 def is_available() -> bool:
@@ -17,10 +17,7 @@ def current_accelerator(check_available: bool = False) -> None:
     return None
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-
-    def refuse(*args, **kwargs):
-        raise RuntimeError(f"torch.accelerator.{name}: this build of diya computes on the CPU and has no accelerator")
-    return refuse
+__getattr__ = absent(__name__, """Graph current_device_idx current_device_index current_stream device_index empty_cache
+    get_device_capability get_memory_info max_memory_allocated max_memory_reserved memory_allocated memory_reserved memory_stats
+    reset_accumulated_memory_stats reset_peak_memory_stats set_device_idx set_device_index set_stream synchronize""",
+                     "this build of diya computes on the CPU and has no accelerator", RuntimeError)

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ._absent import absent
 
-
-class ExportedProgram:
-    """No object is one."""
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-
-    def refuse(*args, **kwargs):
-        raise NotImplementedError(f"torch.export.{name} is not supported: diya compiles what runs and exports no programs")
-    return refuse
+__getattr__ = absent(__name__, """AdditionalInputs CustomDecompTable Dim ExportBackwardSignature ExportGraphSignature
+    ExportedProgram FlatArgsAdapter ModuleCallEntry ModuleCallSignature ShapesCollection UnflattenedModule default_decompositions
+    dims draft_export export load register_dataclass save unflatten export_for_training""",
+                     "diya compiles what runs and exports no programs")

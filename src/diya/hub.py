@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
 from urllib.error import HTTPError as HTTPError
 from urllib.parse import urlparse as urlparse
+
+from ._absent import absent
 
 HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 _dir: str | None = None
 
 
+def _get_torch_home() -> str:
+    return os.path.expanduser(os.getenv("TORCH_HOME") or os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch"))
+
+
 def get_dir() -> str:
     """``$TORCH_HOME/hub``, or ``~/.cache/torch/hub``, or what `set_dir` said."""
-    if _dir is not None:
-        return _dir
-    home = os.getenv("TORCH_HOME") or os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")
-    return os.path.join(os.path.expanduser(home), "hub")
+    return _dir if _dir is not None else os.path.join(_get_torch_home(), "hub")
 
 
 def set_dir(d: str) -> None:
@@ -36,9 +38,4 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
     return load(path, map_location=map_location, weights_only=weights_only)
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("load", "list", "help", "download_url_to_file"):
-        def refuse(*args, **kwargs):
-            raise NotImplementedError(f"torch.hub.{name} is not supported: diya does not download code or weights")
-        return refuse
-    raise AttributeError(f"module 'torch.hub' has no attribute {name!r}")
+__getattr__ = absent(__name__, "load list help download_url_to_file", "diya does not download code or weights")

@@ -1,8 +1,6 @@
 """``torch.mps``: that device is not there."""
 
-from __future__ import annotations
-
-from typing import Any
+from ._absent import absent
 
 
 def is_available() -> bool:
@@ -13,10 +11,10 @@ def device_count() -> int:
     return 0
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
+def manual_seed(seed: int) -> None:
+    """Accepted without the device, as in PyTorch."""
 
-    def refuse(*args, **kwargs):
-        raise RuntimeError(f"torch.mps.{name}: this build of diya computes on the CPU and has no such device")
-    return refuse
+
+__getattr__ = absent(__name__, """Event compile_shader current_allocated_memory driver_allocated_memory empty_cache get_rng_state
+    recommended_max_memory seed set_per_process_memory_fraction set_rng_state synchronize""",
+                     "this build of diya computes on the CPU and has no such device", RuntimeError)

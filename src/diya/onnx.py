@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ._absent import absent
+
+
+class OnnxExporterError(RuntimeError):
+    """An export failed. Never raised: nothing is exported."""
 
 
 def is_in_onnx_export() -> bool:
     return False
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    raise NotImplementedError(f"torch.onnx.{name} is not supported: diya does not write ONNX files")
+__getattr__ = absent(__name__, "ExportableModule InputObserver ONNXProgram export OperatorExportTypes TrainingMode "
+                     "TensorProtoDataType register_custom_op_symbolic unregister_custom_op_symbolic",
+                     "diya does not write ONNX files")

@@ -1,4 +1,4 @@
-"""Gradient modes: per-thread switches that say whether operations are put on the tape."""
+"""Modes: per-thread switches that say whether operations are put on the tape, and who else takes them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ class _Modes(threading.local):
     anomaly = False
     check_nan = True
     saved_hooks: tuple = ()
+    levels: tuple = ()           # of `torch.func.vmap` that are running, the innermost last
+    autocast: Any = None         # takes the calls of operators while `torch.amp.autocast` is on
+    function_modes: tuple = ()   # `torch.overrides.TorchFunctionMode`s that are on, the innermost last
+    subclasses = True            # whether classes of tensors may override functions
 
 
 modes = _Modes()

@@ -7,9 +7,11 @@ weight and output share. A transposed convolution is the gradient of a convoluti
 
 from __future__ import annotations
 
+from functools import wraps
+
 from ..graph import Affine, Contraction
 from ..tensor import Tensor
-from .compose import also, shown_as
+from .compose import also, shown_as, widened
 from .contraction import _operand_gradient, contract
 from .record import _long_name, operator
 
@@ -92,11 +94,22 @@ def _grouped(x: Tensor, dim: int, groups: int) -> Tensor:
     return x.reshape(*x.shape[:dim], groups, x.shape[dim] // groups, *x.shape[dim + 1:])
 
 
+def _rounded_once(compute):
+    """Half precision with a bias is computed in float32 and rounded once, as PyTorch does."""
+    @wraps(compute)
+    def call(name, input, weight, bias, *rest):
+        if bias is None or not (input.dtype is weight.dtype is bias.dtype) or input.dtype.itemsize != 2:
+            return compute(name, input, weight, bias, *rest)
+        return compute(name, widened(input), widened(weight), widened(bias), *rest).to(input.dtype)
+    return call
+
+
 @shown_as("Convolution")
 def _add_bias(out: Tensor, bias, rank: int) -> Tensor:
     return out if bias is None else out + bias.reshape(-1, *(1,) * rank)
 
 
+@_rounded_once
 def _forward(name: str, input: Tensor, weight: Tensor, bias, stride, padding, dilation, groups: int) -> Tensor:
     rank = weight.dim() - 2
     _check(name, rank, input, weight, bias, groups, False)
@@ -133,6 +146,7 @@ def _forward(name: str, input: Tensor, weight: Tensor, bias, stride, padding, di
     return out if batched else out.squeeze(0)
 
 
+@_rounded_once
 def _transposed(name: str, input: Tensor, weight: Tensor, bias, stride, padding, output_padding, groups: int,
                 dilation) -> Tensor:
     rank = weight.dim() - 2

@@ -138,6 +138,10 @@ Tensor.__matmul__ = lambda self, other: matmul(self, other) if isinstance(other,
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self) if isinstance(other, Tensor) else NotImplemented  # type: ignore
 
 
+def _is_half(x: Tensor) -> bool:
+    return x.dtype.itemsize == 2 and x.dtype.kind == "f"
+
+
 def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
     if x.dtype is not product.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_long_name(x.dtype)} and {_long_name(product.dtype)}")
@@ -152,6 +156,8 @@ def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
 
 @operator(inplace=True)
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
+    if input.dtype is mat1.dtype is mat2.dtype and _is_half(input):  # rounded once
+        return addmm(*[x.to(dtypes.float32) for x in (input, mat1, mat2)], beta=beta, alpha=alpha).to(input.dtype)
     return _scaled(input, beta, mm(mat1, mat2), alpha)
 
 
@@ -162,12 +168,14 @@ def addmv(input, mat, vec, *, beta=1, alpha=1):
 
 @operator(inplace=True)
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    if input.dtype is batch1.dtype is batch2.dtype and _is_half(input):  # rounded once
+        return baddbmm(*[x.to(dtypes.float32) for x in (input, batch1, batch2)], beta=beta, alpha=alpha).to(input.dtype)
     return _scaled(input, beta, bmm(batch1, batch2), alpha)
 
 
 @operator(inplace=True)
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
-    if input.dtype.itemsize == 2 and input.dtype.kind == "f" and batch1.shape[0]:  # rounded after each, as PyTorch does
+    if _is_half(input) and batch1.shape[0]:  # rounded after each, as PyTorch does
         out = input
         for i, (a, b) in enumerate(zip(batch1.unbind(), batch2.unbind(), strict=True)):
             wide = [x.to(dtypes.float32) for x in (out, a, b)]
@@ -181,7 +189,7 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
     if input.dtype.kind == "b" and vec1.dtype.kind == "b":
         product = outer(vec1, vec2) if alpha else vec1.new_zeros((vec1.shape[0], vec2.shape[0]))
         return input | product if beta else product
-    if input.dtype.itemsize == 2 and input.dtype.kind == "f":  # rounded once
+    if _is_half(input):  # rounded once
         return addr(*[x.to(dtypes.float32) for x in (input, vec1, vec2)], beta=beta, alpha=alpha).to(input.dtype)
     return _scaled(input, beta, outer(vec1, vec2), alpha)
 
@@ -221,6 +229,8 @@ def linear(input, weight, bias=None):
                            f"{weight.shape[-1]}x{weight.shape[0]}): linear expects an input whose last dimension is "
                            f"{weight.shape[-1]}, got {list(input.shape)}")
     _same_dtype("linear", input, weight)
+    if bias is not None and bias.dtype is input.dtype and _is_half(input):  # rounded once, as PyTorch does
+        return linear(*[x.to(dtypes.float32) for x in (input, weight, bias)]).to(input.dtype)
     if weight.dim() == 1:
         out = matmul(input, weight)
     else:

@@ -10,6 +10,7 @@ from typing import Any
 
 import diya
 
+from ...autograd.modes import modes
 from ...tensor import Tensor
 from .. import functional as F
 from .. import init
@@ -329,7 +330,10 @@ class RNNBase(Module):
         self.check_forward_args(x, hx, batch_sizes)
         if self.batch_first and not packed:
             x = x.transpose(0, 1)
-        out, state = _run_layers(self.mode, x, self._as_state(hx), self._layers(), 2 if self.bidirectional else 1,
+        start = self._as_state(hx)
+        if self.mode == "LSTM" and modes.autocast is not None:  # PyTorch has an operator for it, which runs in half precision
+            x, *start = (modes.autocast.tensor(t, modes.autocast.dtype) for t in (x, *start))
+        out, state = _run_layers(self.mode, x, tuple(start), self._layers(), 2 if self.bidirectional else 1,
                                  self.dropout, self.training, None if batch_sizes is None else batch_sizes.tolist())
         hidden = self._from_state(state)
         if packed:
