@@ -37,7 +37,7 @@ _new = object.__new__
 _made_bytes = 0
 _flushes = 0
 _signatures: dict[tuple, Signature] = {}
-_scalar_signatures: dict[Type, Signature] = {}
+_scalar_signatures: dict[DType, Signature] = {}
 _leaf_signatures: dict[Type, Signature] = {}
 _package = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -83,7 +83,11 @@ def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
     """Appends ``op(*inputs)`` to what is pending and returns its node. Raises what the primitive's inference raises."""
     if batched and not batched.isdisjoint(map(id, inputs)):
         return apply_batched(op, inputs, attrs)
-    sig = _signatures.get((op, attrs, *[n.type for n in inputs])) or signature(op, attrs, inputs)
+    if len(inputs) == 2:
+        a, b = inputs
+        sig = _signatures.get((op, attrs, a.type, b.type)) or signature(op, attrs, inputs)
+    else:
+        sig = _signatures.get((op, attrs, *[n.type for n in inputs])) or signature(op, attrs, inputs)
     if op.faults or debug_lines:
         node = LocatedNode(sig, inputs, user_line())
     else:
@@ -154,11 +158,15 @@ def user_line() -> tuple[str, int, str] | None:
 
 def scalar(value, dtype: DType) -> Node:
     """A Python number as a 0-dim operand: an argument of the program, never part of its code."""
-    type = type_of((), dtype)
-    sig = _scalar_signatures.get(type)
+    sig = _scalar_signatures.get(dtype)
     if sig is None:
-        sig = _scalar_signatures.setdefault(type, Signature(SCALAR, None, type))
-    return Node(sig, type, (), value)
+        sig = _scalar_signatures.setdefault(dtype, Signature(SCALAR, None, type_of((), dtype)))
+    node = _new(Node)
+    node.signature = sig
+    node.type = sig.type
+    node.inputs = ()
+    node.value = value
+    return node
 
 
 def leaf(buffer: Buffer, type: Type) -> Node:
