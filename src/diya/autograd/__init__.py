@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import engine
 from . import graph as graph
 from .modes import detect_anomaly as detect_anomaly
 from .modes import enable_grad as enable_grad
@@ -17,7 +18,8 @@ from .tape import AccumulateGrad, edge_of
 
 
 def _roots(tensors, grads) -> tuple[list, list]:
-    from ..tensor import Tensor
+    from ..ops.movement import constant
+    from ..tensor import Tensor, from_node
     edges, out = [], []
     for t, g in zip(tensors, grads, strict=True):
         edge = edge_of(t)
@@ -29,7 +31,7 @@ def _roots(tensors, grads) -> tuple[list, list]:
                                    f"{list(t.shape)}: pass its gradient, or reduce it to a number first")
             if t.dtype.kind == "c":
                 raise RuntimeError(f"grad can be computed only for real scalar outputs but got {t.dtype}")
-            g = t.new_ones(t.shape)
+            g = from_node(engine.scalar(1, t.dtype) if not t.shape else constant(tuple(t.shape), 1, t.dtype))
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g.shape != t.shape:

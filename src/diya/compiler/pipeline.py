@@ -28,7 +28,7 @@ from . import optimise as optimisation
 from . import schedule as scheduling
 from .contraction import lower_contraction
 from .loops import Launch
-from .plan import ARENA, FIRST, SCALARS, Plan, plan
+from .plan import ARENA, FAULTS, FIRST, SCALARS, Plan, plan
 from .schedule import Schedule, Step
 from .split import split_sums
 
@@ -140,15 +140,14 @@ class Program:
         if pending:
             self.segments.append(replay.Replay(pending))
         arguments = graph.arguments
-        self._leaves = [k for k, i in enumerate(arguments) if code[i].op is LEAF]
         self._scalars = [k for k, i in enumerate(arguments) if code[i].op is SCALAR]
         self._scalar_types = [code[arguments[k]].type for k in self._scalars]
         formats = [_FORMATS.get(t.dtype.name, "") for t in self._scalar_types]
         self._pack = struct.Struct("=" + "".join(formats)).pack_into if all(formats) else None
         self._positions = {i: k for k, i in enumerate(arguments)}
-        # Copied by every run: the scalars and the fault record after them, and the slots.
+        # Copied by every run: the scalars and the fault record after them, and the slots of results.
         self._block = array("q", bytes(8 * (len(self._scalars) + 8)))
-        self._slots = array("q", bytes(8 * planned.slots))
+        self._results = [0] * (planned.slots - FIRST - len(arguments))
         self._large, self._small, self._spans = [], [], []
         start = 0
         for slot, nbytes in planned.made:
@@ -168,26 +167,20 @@ class Program:
         computed is the exception."""
         planned = self.plan
         counters.kernels_launched += self.counts["kernels"]
-        slots, block = self._slots[:], self._block[:]
+        block = self._block[:]
         base = block.buffer_info()[0]
-        arena = None
-        if planned.arena:
-            arena = allocate(planned.arena)
-            slots[0] = arena.address
-        slots[1] = base
-        slots[2] = base + 8 * len(self._scalars)
+        arena = allocate(planned.arena) if planned.arena else None
         if self._scalars:
             self._write_scalars(block, [arguments[k] for k in self._scalars])
-        for k in self._leaves:
-            slots[FIRST + k] = arguments[k].address
         made: dict[int, Buffer] = {}
         for slot, nbytes in self._large:
-            made[slot] = b = allocate(nbytes)
-            slots[slot] = b.address
+            made[slot] = allocate(nbytes)
         if self._small:
-            for slot, b in zip(self._small, allocate(self._shared).split(self._spans), strict=True):
-                made[slot] = b
-                slots[slot] = b.address
+            made.update(zip(self._small, allocate(self._shared).split(self._spans), strict=True))
+        slots = array("q", [0 if arena is None else arena.address, base, base + 8 * len(self._scalars),
+                            *[a.address if a.__class__ is Buffer else 0 for a in arguments], *self._results])
+        for slot, b in made.items():
+            slots[slot] = b.address
         address = slots.buffer_info()[0]
         try:
             for segment in self.segments:
@@ -266,4 +259,4 @@ class Program:
 
 _FORMATS = {"bool": "?7x", "uint8": "B7x", "int8": "b7x", "int16": "h6x", "uint16": "H6x", "int32": "i4x", "uint32": "I4x",
             "int64": "q", "uint64": "Q", "float32": "f4x", "float64": "d"}
-assert SCALARS == 1
+assert (ARENA, SCALARS, FAULTS, FIRST) == (0, 1, 2, 3)  # as `Program.run` lays out the slots

@@ -12,7 +12,7 @@ from functools import wraps
 from operator import itemgetter
 from typing import Any
 
-from .. import dtypes, recording
+from .. import dtypes, engine, recording
 from ..autograd.modes import modes
 from ..autograd.tape import Parameters, Rule, track
 from ..tensor import Tensor, from_node
@@ -67,10 +67,15 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
                 types.append(None)
                 nodes.append(None)
             elif isinstance(t, Tensor):
-                nodes.append(t._value())
-                types.append(t._type)
+                storage, type_ = t._storage, t._type
+                node = storage.node
                 if t._strides is not None:
                     regular = False
+                    node = t._value()
+                elif node.type is not type_ or storage.exports is not None or t._base is not None:
+                    node = t._value()
+                nodes.append(node)
+                types.append(type_)
                 if t._rg:
                     differentiable = True
             else:
@@ -78,7 +83,7 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
                 nodes.append(None)
                 regular = False
         call = None
-        if regular and len(set(nodes)) == len(nodes):
+        if regular and len(set(nodes)) == len(nodes) and not engine.carries_batch(nodes):
             try:
                 key = (*types, *rest, *map(type, rest))
                 call = calls.get(key)
@@ -102,7 +107,7 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
             outs = tuple(result) if isinstance(result, tuple) else (result,)
             parameters: dict = dict(zip(other_names, rest, strict=True))
         else:
-            made = call.recording.replay([n for n in nodes if n is not None])
+            made = call.recording.replay([n for n in nodes if n is not None] if None in nodes else nodes)
             if call.made is None:
                 result = from_node(made[0])
                 outs = (result,)

@@ -22,13 +22,24 @@ HUGE = 2 << 20
 _FLOOR = 64 << 20  # bytes that may be kept however little was live
 
 
+_new = object.__new__
+
+
 class Buffer:
     """``nbytes`` bytes at ``address``. ``array`` is a uint8 numpy array over exactly them, and keeps them alive.
 
-    ``whole`` is the buffer that this one is a part of, if any: it counts as in use while the part lives.
+    ``whole`` is the buffer that this one is a part of, if any: it counts as in use while the part lives. ``span``: of a
+    buffer whose array nobody has asked for yet, the array that it lies in, and where.
     """
 
-    __slots__ = ("array", "address", "nbytes", "whole", "__weakref__")
+    __slots__ = ("array", "address", "nbytes", "whole", "span", "__weakref__")
+
+    def __getattr__(self, name: str):
+        if name != "array":
+            raise AttributeError(f"'Buffer' object has no attribute {name!r}")
+        array, start = self.span
+        self.array = array = array[start:start + self.nbytes]
+        return array
 
     def __init__(self, array: np.ndarray, address: int | None = None, whole: Buffer | None = None):
         self.array = array
@@ -49,7 +60,13 @@ class Buffer:
 
     def split(self, spans: list[tuple[int, int]]) -> list[Buffer]:
         """Buffers of their own over disjoint (start, bytes) of this one's memory, which lives as long as one of them."""
-        return [Buffer(self.array[start:start + nbytes], self.address + start) for start, nbytes in spans]
+        made = []
+        array, address = self.array, self.address
+        for start, nbytes in spans:
+            b = _new(Buffer)
+            b.address, b.nbytes, b.whole, b.span = address + start, nbytes, None, (array, start)
+            made.append(b)
+        return made
 
     def typed(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return self.array.view(dtype).reshape(shape)
