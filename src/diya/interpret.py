@@ -102,9 +102,10 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
             elif i in last:
                 arrays = [values[j] for j in n.inputs]
                 failed = next((a for a in arrays if isinstance(a, Exception)), None)
-                # In place only where nobody else holds the array: neither a later reader nor a numpy view of it.
+                # In place only where nobody else holds the array: neither a later reader nor a numpy view of it (which
+                # holds what the memory belongs to).
                 overwrite = bool(arrays) and owned[n.inputs[0]] and last[n.inputs[0]] == i \
-                    and sys.getrefcount(arrays[0]) <= 3
+                    and sys.getrefcount(arrays[0]) <= 3 and (arrays[0].base is None or sys.getrefcount(arrays[0].base) <= 2)
                 if failed is None:
                     try:
                         values[i] = _apply(n.op, n.attrs, [code[j].type for j in n.inputs], n.type, arrays, overwrite)
