@@ -27,6 +27,10 @@ from ..dtypes import dtype
 REDUCTIONS = ("sum", "prod", "amax", "amin", "any", "all", "argmax", "argmin")
 
 
+STORES = ("store", "put", "column")
+ACCESSES = ("load", "gather", *STORES)
+
+
 class Map(NamedTuple):
     """``offset + Σ i[d]·strides[d]``, in elements, over the kernel's dimensions."""
 
@@ -44,6 +48,7 @@ class Op(NamedTuple):
     put        attr (buffer, map,       stores its first input where a gather with the other inputs would read
                where, how)
     store      attr (buffer, map, how)  how: "set", or "add", "prod", "amax", "amin" with what is there
+    column     attr (buffer, map)       adds to a sum over the kept dimensions: of a task's rows, then over the tasks
     index      attr map                 the map's value itself, int64
     const      attr number              the number
     reduce     attr name                inputs (value,), or (value, index) for argmax and argmin
@@ -92,6 +97,11 @@ class Kernel(NamedTuple):
         return [op for phase in self.phases for part in phase for op in part]
 
     @property
+    def columns(self) -> list[int]:
+        """The buffers that are sums over the kept dimensions."""
+        return [op.attr[0] for op in self.ops if op.name == "column"]
+
+    @property
     def vector_dim(self) -> int:
         return {"kept": self.kept - 1, "reduced": len(self.dims) - 1, "none": -1}[self.vector]
 
@@ -136,7 +146,7 @@ def _check(ok, message: str) -> None:
 
 
 def maps_of(op: Op) -> tuple[Map, ...]:
-    if op.name in ("load", "store", "gather", "put"):
+    if op.name in ACCESSES:
         return (op.attr[1],)
     return (op.attr,) if op.name == "index" else ()
 
@@ -158,7 +168,7 @@ def _print(kernel: Kernel, show, dims) -> list[str]:
                 lines.append(f"  {'loop' if full else 'kept'} {p}:")
             for op in part:
                 args = [f"%{j}" for j in op.inputs]
-                if op.name in ("load", "store"):
+                if op.name in ("load", "store", "column"):
                     text = f"b{op.attr[0]}{show(op.attr[1])}"
                     if op.name == "store" and op.attr[2] != "set":
                         text += f" {op.attr[2]}"
@@ -172,7 +182,7 @@ def _print(kernel: Kernel, show, dims) -> list[str]:
                 else:
                     text = "" if op.attr is None or op.attr[1] is None else str(op.attr[1])
                 body = " ".join([op.name, op.dtype.name, *([text] if text else []), *args])
-                lines.append(f"    {body}" if op.name in ("store", "put") else f"    %{n} = {body}")
+                lines.append(f"    {body}" if op.name in STORES else f"    %{n} = {body}")
                 n += 1
     return lines
 

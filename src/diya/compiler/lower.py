@@ -13,7 +13,7 @@ from ..dtypes import bool_, int64
 from ..graph import LEAF, PRIMITIVES, SCALAR, Graph, contiguous_strides
 from .access import broadcast_map, contracted, index_map, kept_strides, operand_map, position_map, positions, squeeze
 from .contraction import Epilogue, Operand, dense
-from .loops import Kernel, Map, Op, Phase
+from .loops import STORES, Kernel, Map, Op, Phase
 from .schedule import Schedule, Step
 from .support import DIVISIONS
 
@@ -120,7 +120,7 @@ class _Lowering:
         for s in sorted(self.step.stores, key=lambda s: self.phase_of(s.source)):
             self.store(s)
         # Stores last: what one overwrites (the plan may give it an operand's buffer) has then been read.
-        order = sorted(range(len(self.ops)), key=lambda i: (self.place[i], self.ops[i].name in ("store", "put")))
+        order = sorted(range(len(self.ops)), key=lambda i: (self.place[i], self.ops[i].name in STORES))
         new = {old: i for i, old in enumerate(order)}
         count = 1 + max((p for p, _ in self.place), default=0)
         parts: list[tuple[list, list]] = [([], []) for _ in range(count)]
@@ -188,6 +188,11 @@ class _Lowering:
             source = self.value(s.source, *broadcast_map(self.graph, s.at, at.shape, s.source, self.dims, dense, 0))
             self.add("put", d, (source, *indices), (self.buffer(s.target, d), Map(rest, start), at.where, s.how),
                      bool(step.dims))
+            return
+        elif s.how == "column":
+            source = self.value(s.source, dense, 0)
+            along = kept_strides(step.shape, tuple([k for k in range(len(step.shape)) if k not in step.dims]))
+            self.add("column", d, (source,), (self.buffer(s.target, d), Map(self.permuted(along))), True)
             return
         elif s.strides is not None or s.source not in self.members:
             source = self.value(s.source, dense, 0)

@@ -16,9 +16,11 @@ how many tasks there are.
 
 from __future__ import annotations
 
+from math import prod
+
 from ..dtypes import float32, int64
 from .emit.llvm import HALVES
-from .loops import Kernel, Launch, Map, Op, Phase, Template, maps_of
+from .loops import ACCESSES, STORES, Kernel, Launch, Map, Op, Phase, Template, maps_of
 from .lower import Lowered
 from .reuse import reuse
 from .support import COSTS
@@ -27,6 +29,7 @@ TASK = 16384        # elements that a task should have at least
 SMALL = 4           # the longest dimension that is written out
 UNROLLED = 96       # ops, at most, after that
 PIECES = 64         # at most, of a split reduction
+ROWS = 16           # of a task, at least, of which columns are summed
 _PIECE = 32768      # elements of a piece, at least
 
 
@@ -89,6 +92,8 @@ def vector(kernel: Kernel, target) -> Kernel:
               if op.attr[1].strides[d] == 0}
     if any(op.name == "put" for op in kernel.ops):
         barred |= set(range(kernel.kept, rank))
+    if kernel.columns:
+        barred |= set(range(kernel.kept))
     allowed = [d for d in range(rank) if d not in barred]
     if not allowed:
         return kernel
@@ -99,8 +104,9 @@ def vector(kernel: Kernel, target) -> Kernel:
         dims = [d for d in range(rank) if d != best] + [best]
     if dims != list(range(rank)):
         kernel = permute(kernel, dims)
-    # A cheap reduction runs several vectors abreast, to hide the latency of its additions.
-    if reduces and len(kernel.ops) <= 8 and kernel.dims[dims.index(best)] > 2 * lanes:
+    # A cheap reduction runs several vectors abreast, to hide the latency of its additions (see `emit.kernel` for those
+    # along the lanes).
+    if reduces and best < kernel.kept and len(kernel.ops) <= 8 and kernel.dims[dims.index(best)] > 2 * lanes:
         lanes *= 4 if lanes <= 16 else 1
     return kernel._replace(vector="kept" if best < kernel.kept else "reduced", lanes=lanes)
 
@@ -169,7 +175,7 @@ def _outermost(kernel: Kernel, d: int) -> bool:
 
 def split(kernel: Kernel, target) -> Kernel:
     reductions = [op for op in kernel.phases[0].full if op.name == "reduce"]
-    able = reductions and not any(p.full for p in kernel.phases[1:]) and kernel.kept not in kernel.unrolled
+    able = reductions and not kernel.columns and not any(p.full for p in kernel.phases[1:]) and kernel.kept not in kernel.unrolled
     if not able:
         return kernel
     # The map of a partial result: the kept dimensions, densely.
@@ -223,6 +229,8 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
     block = 1 if chunks > 1 else max(1, min(rows, most // max(per_row, 1)))
     if kernel.vector == "none":
         block = rows
+    if kernel.columns:
+        block = max(block, ROWS, -(-rows // PIECES))
     tasks = -(-rows // block) * chunks
     elements = rows * inner * reduced * written
     work = elements * cost / (8 * max(1, kernel.lanes // 2)) + 20
@@ -230,6 +238,8 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
     writes, inplace = _effects(kernel)
     one = Launch(template.text, _Text(template, target), values, template.arguments(block, chunks, chunk), tasks, writes,
                  work, kernel.row_bytes, inplace, lowered.step)
+    if kernel.columns:
+        return summed(lowered, kernel, one, target, temporaries)
     if not kernel.split:
         return [one]
     length = dims[kept]
@@ -249,6 +259,22 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
                          writes=early + kernel.partials, temporaries=tuple(made)),
             one._replace(args=template.arguments(block, chunks, chunk, 2, pieces, piece),
                          writes=tuple([w for w in writes if w not in early]), work=kept_size * pieces * 0.2 + 20)]
+
+
+def summed(lowered: Lowered, kernel: Kernel, one: Launch, target, temporaries: list[int]) -> list[Launch]:
+    """The launch of a kernel with column sums, which leaves those of each task, and the launches that add them up."""
+    size = prod(kernel.dims[kernel.kept:])
+    values, made, after = list(one.values), [], []
+    for b in kernel.columns:
+        d, whole = kernel.buffers[b], values[b]
+        values[b] = temporaries[0]
+        temporaries[0] += 1
+        made.append((values[b], one.tasks * size * d.itemsize))
+        total = Kernel((size, one.tasks), 1, (d, d), (
+            Phase((), (Op("load", d, (), (0, Map((1, size)))), Op("reduce", d, (0,), "sum"))),
+            Phase((Op("store", d, (1,), (1, Map((1, 0)), "set")),))))
+        after += optimise(Lowered(lowered.step, total, (values[b], whole)), target, temporaries)
+    return [one._replace(values=tuple(values), temporaries=tuple(made)), *after]
 
 
 VERIFY = False  # tests turn it on
@@ -274,9 +300,9 @@ def _effects(kernel: Kernel) -> tuple[tuple[int, ...], tuple[tuple[int, int], ..
     maps: dict[int, set] = {}
     writes: dict[int, None] = {}
     for op in kernel.ops:
-        if op.name in ("load", "store", "gather", "put"):
+        if op.name in ACCESSES:
             maps.setdefault(op.attr[0], set()).add(op.attr[1] if op.name in ("load", "store") else None)
-            if op.name in ("store", "put") and op.attr[0] < len(kernel.buffers) - kernel.rows:
+            if op.name in STORES and op.attr[0] < len(kernel.buffers) - kernel.rows:
                 writes[op.attr[0]] = None
     pairs = []
     if len(kernel.phases) == 1:
@@ -301,7 +327,7 @@ def permute(kernel: Kernel, dims: list[int]) -> Kernel:
 def remap(kernel: Kernel, change) -> Kernel:
     """The kernel with every map changed."""
     def new(op: Op) -> Op:
-        if op.name in ("load", "store", "gather", "put"):
+        if op.name in ACCESSES:
             return op._replace(attr=(op.attr[0], change(op.attr[1]), *op.attr[2:]))
         return op._replace(attr=change(op.attr)) if op.name == "index" else op
     return kernel._replace(phases=tuple([Phase(tuple([new(op) for op in p.kept]), tuple([new(op) for op in p.full]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import prod
 from typing import NamedTuple
 
-from .loops import Kernel, Map, Op, Phase
+from .loops import STORES, Kernel, Map, Op, Phase
 from .support import COSTS, DIVISIONS
 
 WORTH = 6          # what recomputing must cost at least for a row to be kept, in additions
@@ -45,11 +45,11 @@ class _Reuse:
 
     def numbers(self) -> list[int]:
         """Of each op the first that computes the same value."""
-        written = {op.attr[0] for op in self.ops if op.name in ("store", "put")}
+        written = {op.attr[0] for op in self.ops if op.name in STORES}
         first: dict[tuple, int] = {}
         number: list[int] = []
         for i, op in enumerate(self.ops):
-            alone = op.name in ("store", "put") or op.name in ("load", "gather") and op.attr[0] in written
+            alone = op.name in STORES or op.name in ("load", "gather") and op.attr[0] in written
             key = (i,) if alone else (op.name, op.dtype, op.attr, *[number[j] for j in op.inputs])
             number.append(first.setdefault(key, i))
         return number
@@ -74,12 +74,12 @@ class _Reuse:
         """Of values (by number) that a loop stores as they are, one element at each turn: the phase, and a load of them."""
         stores: dict[int, list[int]] = {}
         for i, op in enumerate(self.ops):
-            if op.name in ("store", "put"):
+            if op.name in STORES:
                 stores.setdefault(op.attr[0], []).append(i)
         found = {}
         for i, *more in stores.values():
             op = self.ops[i]
-            if more or op.name == "put" or op.attr[2] != "set" or not self.place[i].full or \
+            if more or op.name != "store" or op.attr[2] != "set" or not self.place[i].full or \
                     self.ops[op.inputs[0]].dtype is not op.dtype or not _dense(op.attr[1], self.kernel.dims):
                 continue
             found.setdefault(self.number[op.inputs[0]], (self.place[i].phase, Op("load", op.dtype, (), op.attr[:2])))
@@ -91,7 +91,7 @@ class _Reuse:
             for i in here:
                 if self.ops[i].name in FAULTY:
                     self.emit(i, p)
-            anchored = [i for i in here if self.ops[i].name in ("reduce", "store", "put")]
+            anchored = [i for i in here if self.ops[i].name in ("reduce", *STORES)]
             inputs = [[self.emit(j, p) for j in self.ops[i].inputs] for i in anchored]
             for i, read in zip(anchored, inputs, strict=True):  # stores last: what one overwrites has then been read
                 self.append((i, -1), self.place[i], self.ops[i]._replace(inputs=read))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ read one another in registers:
     a value and what is computed from it at the same positions (both are stored, or the first is not needed at all)
     reductions of one domain over the same dimensions, and what follows them over the dimensions that remain
     a row that is passed over again with what was reduced from it (softmax, layer normalisation)
+    sums over all rows of what is computed along them (the gradients of a layer normalisation's weight and bias)
     a contraction and the elementwise expression that alone reads it
 
 Groups are ordered topologically, readers of an old version before the write that replaces it.
@@ -18,6 +19,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import views
+from ..dtypes import float32, float64
 from ..graph import LEAF, SCALAR, Graph, contiguous_strides
 from .access import PUTS, Read, kept_strides, positions, squeeze, value_of_put
 from .roots import Roots, Traced
@@ -34,7 +36,8 @@ class Store(NamedTuple):
     """Value ``source`` stored into the buffer of ``target``: densely, or at a view's (strides, offset).
 
     ``how``: "set", "zero" (source is ignored), or what is done with the element that is there: "add", "prod", "amax",
-    "amin". ``at``: an instruction whose indices, held in data, say where (see `Positions`), or -1.
+    "amin"; "column": the source is summed over the dimensions that the step does not reduce. ``at``: an instruction
+    whose indices, held in data, say where (see `Positions`), or -1.
     """
 
     target: int
@@ -102,12 +105,13 @@ def schedule(graph: Graph) -> Schedule:
 
 
 class _Group:
-    __slots__ = ("members", "reads", "shape", "dims", "ops", "kind", "stores", "base", "over")
+    __slots__ = ("members", "reads", "shape", "dims", "ops", "kind", "stores", "base", "over", "columns")
 
     def __init__(self, kind, members, reads, shape=(), dims=(), stores=(), ops=0, base=-1, over=-1):
         self.kind, self.members, self.reads, self.shape, self.dims = kind, members, reads, shape, dims
         self.stores, self.ops, self.base = list(stores), ops, base
         self.over = over
+        self.columns: set[int] = set()   # members that are sums over the dimensions that the others keep
 
 
 class _Scheduler:
@@ -221,13 +225,18 @@ class _Scheduler:
             dims = tuple(found)
         if not dims and self.follows_contraction(i, domain, reads, ops):
             return
+        self.merge_groups(domain, reads)
         candidates = dict.fromkeys(self.group_of[r.value] for r in reads if r.value in self.group_of)
         for r in reads:
             if r.strides is not None and any(r.strides):
                 candidates.update(dict.fromkeys(self.readers.get(r, ())[-MAX_SIBLINGS:]))
         for g in candidates:
-            if self.fits(g, domain, dims, reads, ops):
-                self.join(g, i, domain, dims, reads, ops)
+            column = bool(dims) and self.is_column(i, g, domain, dims)
+            along = self.groups[g].dims if column else dims
+            if self.fits(g, domain, along, reads, ops):
+                self.join(g, i, domain, along, reads, ops)
+                if column:
+                    self.groups[g].columns.add(i)
                 return
         g = self.new(_Group("loops", [i], reads, domain, dims, ops=ops))
 
@@ -269,29 +278,45 @@ class _Scheduler:
         return all(a in self.roots or self.code[a].op in (LEAF, SCALAR) or self.only_loads(a, seen)
                    for a in (self.alias[j] for j in n.inputs))
 
+    def is_column(self, i: int, g: int, domain, dims) -> bool:
+        """Whether a reduction is a sum over just those dimensions that a group of rows keeps."""
+        group, n = self.groups[g], self.code[i]
+        kept = len(domain) - len(group.dims)
+        return group.shape == domain and bool(group.dims) and dims == tuple(range(kept)) and \
+            group.dims == tuple(range(kept, len(domain))) and n.op.name == "sum" and n.type.dtype in (float32, float64)
+
     def fits(self, g: int, domain, dims, reads, ops) -> bool:
         group = self.groups[g]
         if group.kind != "loops" or group.stores or group.ops + ops + 1 > MAX_OPS:
             return False
-        outside = {r.value for r in (*group.reads, *reads) if self.group_of.get(r.value) != g}
-        if len(outside) + sum(m in self.chosen.needed for m in group.members) >= MAX_BUFFERS:
+        if self.buffers(g, reads) >= MAX_BUFFERS:
             return False
         if group.shape == domain:
             if dims and group.dims and dims != group.dims:
                 return False
-            all_dims = dims or group.dims
-            whole = True
-        else:
-            all_dims = group.dims
-            whole = False
-            if dims or not all_dims or domain != tuple([s for d, s in enumerate(group.shape) if d not in all_dims]):
-                return False
+        elif dims or not group.dims or domain != tuple([s for d, s in enumerate(group.shape) if d not in group.dims]):
+            return False
+        return self.readable(g, domain, dims or group.dims, reads)
+
+    def buffers(self, g: int, reads) -> int:
+        """About how many buffers a group would have with further reads."""
+        group = self.groups[g]
+        outside = {r.value for r in (*group.reads, *reads) if self.group_of.get(r.value) != g}
+        return len(outside) + sum(m in self.chosen.needed for m in group.members)
+
+    def readable(self, g: int, domain, dims, reads, other: int = -1) -> bool:
+        """Whether a root over a domain can read what it reads as a member of a group that reduces ``dims`` (and of one more
+        group, whose values it reads already)."""
+        group = self.groups[g]
+        whole = group.shape == domain
         dense = contiguous_strides(domain)
-        over = kept_strides(domain, all_dims) if whole else dense
+        over = kept_strides(domain, dims) if whole else dense
         for r in reads:
             h = self.group_of.get(r.value)
-            if h is None:
+            if h is None or h == other:
                 continue
+            if r.value in group.columns:
+                return False
             if h != g:
                 # A group over few elements that waits for one over many would keep later work over many from joining it.
                 late = len(self.groups[h].shape) > len(group.shape) and not self.before[g] >> h & 1
@@ -303,12 +328,51 @@ class _Scheduler:
                 return False
             if whole and kept:  # a row is passed over again with what was reduced from it
                 size = 1
-                for d in all_dims:
+                for d in dims:
                     size *= domain[d]
-                trailing = tuple(range(len(domain) - len(all_dims), len(domain)))
-                if size > MAX_ROW or all_dims != trailing:
+                if size > MAX_ROW or dims != tuple(range(len(domain) - len(dims), len(domain))):
                     return False
         return True
+
+    def merge_groups(self, domain, reads) -> None:
+        """Makes groups over one domain whose values meet in a root one group, where that is possible."""
+        met = list(dict.fromkeys(g for r in reads if (g := self.group_of.get(r.value)) is not None and
+                                 self.groups[g].kind == "loops" and not self.groups[g].stores))
+        for k, g in enumerate(met):
+            for h in met[:k]:
+                if self.groups[h].members and self.groups[h].dims and self.mergeable(*sorted((g, h))):
+                    self.merge(*sorted((g, h)))
+                    break
+
+    def mergeable(self, g: int, h: int) -> bool:
+        """Whether the later group ``h`` can become part of ``g``."""
+        one, two = self.groups[g], self.groups[h]
+        if one.shape != two.shape or one.dims != two.dims or one.ops + two.ops > MAX_OPS or \
+                self.buffers(g, two.reads) + self.buffers(h, ()) >= MAX_BUFFERS or self.before[g] >> h & 1 or \
+                any(self.before[h] >> k & 1 and self.before[k] >> g & 1 for k in range(len(self.groups))):
+            return False
+        for i in two.members:
+            domain, reads, _ = self.chosen.traced[i]
+            if not self.readable(g, domain, one.dims, reads, h):
+                return False
+        return True
+
+    def merge(self, g: int, h: int) -> None:
+        one, two = self.groups[g], self.groups[h]
+        one.members += two.members
+        one.reads = list(dict.fromkeys((*one.reads, *two.reads)))
+        one.ops += two.ops
+        one.columns |= two.columns
+        for i in two.members:
+            self.group_of[i] = g
+        two.members, two.reads, two.kind = [], [], "merged"
+        own = 1 << g | 1 << h
+        self.depend(g, self.before[h] & ~own)
+        for k, bits in enumerate(self.before):
+            if bits >> h & 1 and k != g:
+                self.before[k] |= self.before[g] | 1 << g
+        for r in one.reads:
+            self.readers.setdefault(r, []).append(g)
 
     def is_kept(self, i: int, group: _Group) -> bool:
         """Whether a member's value has the domain that remains after the group's reductions."""
@@ -378,7 +442,7 @@ class _Scheduler:
         for j in self.chosen.copies:
             base = self.alias[j]
             self.new_copy(j, base)
-        first = [min(g.members) for g in self.groups]
+        first = [min(g.members, default=0) for g in self.groups]
         order = sorted(range(len(self.groups)), key=lambda g: (before[g].bit_count(), first[g], g))
         stored_elsewhere: set[int] = set(self.chosen.needed)
         for g, group in enumerate(self.groups):
@@ -388,10 +452,13 @@ class _Scheduler:
         steps = []
         for g in order:
             group = self.groups[g]
+            if group.kind == "merged":
+                continue
             if group.kind == "empty":
                 steps.append(Step("empty", tuple(group.members), (), tuple(group.stores)))
                 continue
-            stores = group.stores or [Store(i, i) for i in group.members if i in stored_elsewhere]
+            stores = group.stores or [Store(i, self.code[i].inputs[0], None, 0, "column") if i in group.columns else Store(i, i)
+                                      for i in group.members if i in stored_elsewhere]
             steps.append(Step(group.kind, tuple(group.members), tuple(group.reads), tuple(stores), group.shape,
                               group.dims, group.base, group.over))
         return steps

@@ -18,8 +18,8 @@ from itertools import product
 from typing import Any
 
 from ...dtypes import bool_, float32, int32, int64
-from ..loops import HEAD, Op, Template, maps_of
-from ..support import DIVISIONS
+from ..loops import HEAD, STORES, Op, Template, maps_of
+from ..support import COSTS, DIVISIONS
 from .llvm import HALVES, MEMORY, Builder, Value, literal
 from .text import Function
 
@@ -82,6 +82,7 @@ class _Emitter:
                     at += 2
         self.pointers = [f.load("ptr", f.at("ptr", "%buffers", i)) for i in range(len(self.k.buffers) - self.k.rows)] + \
             ["%scratch"] * self.k.rows
+        self.bases = list(self.pointers)
         self.levels = self._levels()
         self.place(range(len(self.ops)), 0)
         rows = 1
@@ -100,6 +101,7 @@ class _Emitter:
                 block, piece = f.div(block, self.chunks), f.rem(block, self.chunks)
                 self.low = f.mul(piece, self.chunk)
                 self.high = f.min(f.add(self.low, self.chunk), self.sizes[self.kept - 1])
+            self.start_columns(task.i)
             if self.row_dims:
                 first = f.mul(block, self.rows_per_task)
                 index, rest = {}, first
@@ -115,6 +117,18 @@ class _Emitter:
         f.do("ret void")
         return "\n".join([*sorted(f.declared), str(f)])
 
+    def start_columns(self, task) -> None:
+        """Column sums of a task are rows of their buffers, and start from 0."""
+        f, size = self.f, 1
+        columns = self.k.columns
+        for d in range(self.kept, self.rank) if columns else ():
+            size = f.mul(size, self.sizes[d])
+        for b in columns:
+            d = self.k.buffers[b]
+            self.pointers[b] = f.at(MEMORY[d], self.bases[b], f.mul(task, size))
+            with f.loop(0, size) as turn:
+                f.store(MEMORY[d], literal(0, d), f.at(MEMORY[d], self.pointers[b], turn.i))
+
     def _levels(self) -> list[int]:
         """Of each op, the level at which it is written."""
         levels = []
@@ -128,7 +142,7 @@ class _Emitter:
                         level = max([level, *[self.level_of[d] for d, c in enumerate(pattern) if c != "0"]])
                     if op.name == "reduce":
                         level = self.kept_level
-                    elif op.name in ("store", "put"):
+                    elif op.name in STORES:
                         level = self.level_of[-1] if full else self.kept_level
                     levels.append(level)
                     n += 1
@@ -176,7 +190,7 @@ class _Emitter:
                     self.place(everything, 2)
                 self.write_out()
                 return []
-            self.vectors(self.kept - 1, 2, self.low, self.high, [], body)
+            self.vectors(self.kept - 1, 2, self.low, self.high, [], body, len(self.ops))
         else:
             self.write_out()
 
@@ -189,8 +203,13 @@ class _Emitter:
             self.advance(self.kept_level, dict(zip(self.written, index, strict=True)))
             self.body()
 
-    def vectors(self, dim: int, level: int, low, high, carry, body) -> list[str]:
-        """Runs ``body(state)`` for each vector of a dimension; the state is what `carry` starts and the body returns."""
+    def vectors(self, dim: int, level: int, low, high, carry, body, ops: int, abreast: int = 1, fresh=(),
+                join: Any = None) -> list[str]:
+        """Runs ``body(state)`` for each vector of a dimension; the state is what `carry` starts and the body returns.
+
+        ``ops``: how many the body has. ``abreast`` vectors have a state of their own as long as so many are left (all but
+        the first start from ``fresh``); then ``join(one, other)`` makes one state of two.
+        """
         f, w = self.f, self.k.lanes
 
         def step(i, state, mask):
@@ -209,10 +228,21 @@ class _Emitter:
             with f.loop(low, high, carry=carry) as turn:
                 turn.next = step(turn.i, turn.state, None)
             return turn.state
-        if len(self.ops) > HEAVY:
+        if ops > HEAVY:
             with f.loop(low, high, w, carry=carry) as turn:
                 turn.next = step(turn.i, turn.state, lanes_left(turn.i))
             return turn.state
+        if abreast > 1:
+            n, size = abreast * w, len(carry)
+            most = f.sub(high, f.rem(f.sub(high, low), n))
+            with f.loop(low, most, n, carry=[*carry, *list(fresh) * (abreast - 1)]) as turn:
+                turn.next = [x for k in range(abreast)
+                             for x in step(f.add(turn.i, k * w), turn.state[k * size:(k + 1) * size], None)]
+            states = [turn.state[k * size:(k + 1) * size] for k in range(abreast)]
+            while len(states) > 1:
+                half = len(states) // 2
+                states = [join(a, b) for a, b in zip(states[:half], states[half:], strict=True)]
+            low, carry = most, [(c[0], s) for c, s in zip(carry, states[0], strict=True)]
         whole = f.sub(high, f.rem(f.sub(high, low), w))
         with f.loop(low, whole, w, carry=carry) as turn:
             turn.next = step(turn.i, turn.state, None)
@@ -337,6 +367,14 @@ class _Emitter:
                 new += [m.text for m in mixed]
             return new
 
+        def join(one, other):
+            old, new, joined, at = values(one), values(other), [], 0
+            for i in reductions:
+                n = 1 + self.ops[i].attr.startswith("arg")
+                joined += self.combine(self.ops[i].attr, old[at:at + n], new[at:at + n])
+                at += n
+            return [v.text for v in joined]
+
         def nest(d, texts):
             if d == self.rank:
                 return combine(texts)
@@ -355,7 +393,8 @@ class _Emitter:
                 self.place(full, level)
                 return nest(d + 1, texts)
             if wide and d == self.rank - 1:
-                return self.vectors(d, level, low, high, carry, inner)
+                return self.vectors(d, level, low, high, carry, inner, len(full), self.abreast(full),
+                                    list(zip(kinds, [v.text for v in start], strict=True)), join)
             with self.f.loop(low, high, carry=carry) as turn:
                 self.advance(level, {d: turn.i})
                 turn.next = inner(turn.state)
@@ -370,6 +409,13 @@ class _Emitter:
             out.append(self.across(name, parts) if wide else parts)
             self.finish(i, out[-1][-1])
         return out
+
+    def abreast(self, full: range) -> int:
+        """How many vectors of a loop run side by side, to hide the latency of what its accumulators wait for."""
+        if not self.reductions(full):
+            return 1
+        weight = sum(COSTS.get(self.ops[i].name, 1) for i in full)
+        return 4 if weight <= 12 else 2 if weight <= 24 else 1
 
     def finish(self, i: int, result: Value) -> None:
         """The value of a reduction, from its accumulator."""
@@ -450,6 +496,8 @@ class _Emitter:
             self.store(op, level, inputs[0])
         elif op.name == "put":
             self.put(i, op, level, inputs)
+        elif op.name == "column":
+            self.store(op._replace(attr=(*op.attr, "add")), level, inputs[0])
         elif op.name == "philox":
             self.values[i] = b.philox(*inputs)
         else:
