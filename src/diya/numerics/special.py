@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 
 import numpy as np
+
+from .error import erf, erfc, square_error
 
 EULER = 0.5772156649015329
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330)
@@ -39,25 +41,42 @@ def _chunked(function: Callable) -> Callable:
     return call
 
 
-def _scalar(function: Callable) -> Callable:
-    """A function of the math module over an array."""
-    ufunc = np.frompyfunc(function, 1, 1)
-    return lambda x: np.asarray(ufunc(x), np.float64)
-
-
-_erf, _erfc = _scalar(math.erf), _scalar(math.erfc)
-
-
-def _lgamma_one(x: float) -> float:
-    if x != x or math.isinf(x):
-        return abs(x)
-    return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(x)
-
-
-lgamma = _flat(_scalar(_lgamma_one))
-
-
 # -- gamma and zeta ----------------------------------------------------------------------------------------------------
+
+
+@lru_cache(1)
+def _lgamma_series() -> tuple[float, ...]:
+    """Coefficients of log Γ(2 + z) at 0, from z on (DLMF 5.7.3)."""
+    k = np.arange(2.0, 28.0)
+    return (1 - EULER, *((-1) ** k * _zeta(k, np.full_like(k, 2.0)) / k))
+
+
+@_chunked
+def lgamma(x):
+    """log |Γ(x)|: around 2 its Taylor series, which the recurrence (DLMF 5.5.1) carries over (0, 8); Stirling's series
+    beyond; reflection (5.5.3) below 0."""
+    size = np.abs(x)
+    near = size < 8
+    y = np.where(near & (size > 0), size, 1.0)
+    whole = np.rint(y)
+    z = y - whole
+    out = np.zeros_like(z)
+    for c in reversed(_lgamma_series()):
+        out = (out + c) * z
+    product = np.ones_like(z)
+    for j in range(2, 8):
+        product = np.where(whole > j, product * (z + j), product)
+    out = out + np.log(product) - np.where(whole < 2, np.log1p(z), 0.0) - np.log(np.where(whole < 1, z, 1.0))
+    far = np.where(near, 8.0, size)
+    inverse = 1 / (far * far)
+    series = np.zeros_like(far)
+    for k in range(len(BERNOULLI), 0, -1):
+        series = series * inverse + BERNOULLI[k - 1] / (2 * k * (2 * k - 1))
+    stirling = (far - 0.5) * np.log(far) - far + 0.5 * math.log(2 * math.pi) + series / far
+    out = np.where(near, out, np.where(np.isinf(size), np.inf, stirling))
+    sine = np.abs(np.sin(math.pi * (x - np.rint(x))))  # of πx
+    out = np.where(x < 0, math.log(math.pi) - np.log(sine * size) - out, out)
+    return np.where(np.isinf(x) | (x <= 0) & (x == np.floor(x)), np.inf, out)
 
 
 @_flat
@@ -190,7 +209,7 @@ def ndtri(p):
     x = -(w - (2.515517 + 0.802853 * w + 0.010328 * w * w) / (1 + 1.432788 * w + 0.189269 * w * w + 0.001308 * w ** 3))
     for _ in range(3):  # on the lower half, where Φ keeps its relative precision
         density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-        step = (0.5 * _erfc(-x / math.sqrt(2)) - low) / density
+        step = (0.5 * erfc(-x / math.sqrt(2)) - low) / density
         x = np.where(density > 0, x - step / (1 + 0.5 * x * step), x)
     x = np.where(p < 0.5, x, -x)
     x = np.where(p == 0, -np.inf, np.where(p == 1, np.inf, x))
@@ -205,7 +224,7 @@ def erfinv(x):
     y = -ndtri(np.where(size < 1, tail / 2, 0.25)) / math.sqrt(2)
     y = np.where(size < 0.5, size * math.sqrt(math.pi) / 2 * (1 + math.pi / 12 * size * size), y)
     for _ in range(4):
-        error = np.where(size < 0.5, _erf(y) - size, tail - _erfc(y))
+        error = np.where(size < 0.5, erf(y) - size, tail - erfc(y))
         step = error / (2 / math.sqrt(math.pi) * np.exp(-y * y))
         y = np.where(np.isfinite(step), y - step / (1 + y * step), y)
     y = np.copysign(np.where(size == 1, np.inf, y), x)
@@ -216,8 +235,8 @@ def erfinv(x):
 def erfcx(x):
     """exp(x²) erfc(x): the product where erfc does not underflow, the asymptotic series (DLMF 7.12.1) beyond."""
     high = x * x
-    low = np.where(np.abs(x) < 1e8, _square_error(x, high), 0.0)
-    direct = np.exp(high) * (1 + low) * _erfc(np.where(x < 20, x, 0.0))
+    low = np.where(np.abs(x) < 1e8, square_error(x, high), 0.0)
+    direct = np.exp(high) * (1 + low) * erfc(np.where(x < 20, x, 0.0))
     inverse = -0.5 / np.where(x > 1, high, 1.0)
     term = total = np.ones_like(x)
     for k in range(1, 16):
@@ -226,18 +245,10 @@ def erfcx(x):
     return np.where(np.isnan(x), x, np.where(x < 12, direct, total / (np.where(x > 1, x, 1.0) * math.sqrt(math.pi))))
 
 
-def _square_error(x, square):
-    """x² − fl(x²), exactly (Dekker)."""
-    c = 134217729.0 * x
-    top = c - (c - x)
-    rest = x - top
-    return ((top * top - square) + 2 * top * rest) + rest * rest
-
-
 @_flat
 def ndtr(x):
     """Φ(x), with its relative precision in the lower tail."""
-    return 0.5 * _erfc(-x / math.sqrt(2))
+    return 0.5 * erfc(-x / math.sqrt(2))
 
 
 @_flat
@@ -245,7 +256,7 @@ def log_ndtr(x):
     """log Φ(x)."""
     t = x / math.sqrt(2)
     low = np.log(erfcx(np.where(x < -1, -t, 1.0)) / 2) - t * t
-    return np.where(x < -1, low, np.log1p(-0.5 * _erfc(np.where(x < -1, 0.0, t))))
+    return np.where(x < -1, low, np.log1p(-0.5 * erfc(np.where(x < -1, 0.0, t))))
 
 
 # -- Bessel functions -------------------------------------------------------------------------------------------------------

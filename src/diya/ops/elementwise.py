@@ -13,6 +13,7 @@ import numpy as np
 from .. import dtypes, engine
 from ..dtypes import bool_
 from ..graph import PRIMITIVES, infer_elementwise, infer_predicate, primitive, type_of
+from ..numerics import error
 from ..tensor import Tensor
 from .record import WrongArgument, elementwise, is_number, only, operator, result_type
 
@@ -27,23 +28,9 @@ WHERE = primitive("where", "elementwise", lambda attrs, c, a, b: type_of(infer_p
                   interpret=lambda attrs, c, a, b: np.where(c, a, b))
 
 
-def _vectorised(f, otypes=None):
-    """A scalar function of the math module over float arrays (slow; for functions that numpy lacks)."""
-    ufunc = np.frompyfunc(f, 1, 1)
-
-    def apply(x):
-        x = np.asarray(x)
-        values = np.asarray(ufunc(x.astype(np.float64)), np.float64).reshape(x.shape)
-        return values.astype(x.dtype) if x.dtype.kind == "f" else values
-    return apply
-
-
-def _lgamma(x: float) -> float:
-    if x != x or math.isinf(x):
-        return math.fabs(x)
-    if x <= 0 and x == math.floor(x):
-        return math.inf
-    return math.lgamma(x)
+def _lgamma(x):
+    from ..numerics import special  # imported when it is first needed
+    return special.lgamma(x).astype(x.dtype)
 
 
 def _floor_divide(a, b):
@@ -321,11 +308,11 @@ asinh = unary("asinh", np.arcsinh, lambda g, input: g * (input * input + 1).rsqr
 acosh = unary("acosh", np.arccosh, lambda g, input: g * ((input - 1).rsqrt() * (input + 1).rsqrt()).conj(), aliases=("arccosh",))
 atanh = unary("atanh", np.arctanh, lambda g, input: g / (1 - input * input).conj(), aliases=("arctanh",))
 sigmoid = unary("sigmoid", _sigmoid, lambda g, out: g * ((1 - out) * out).conj())
-erf = unary("erf", _vectorised(math.erf), lambda g, input: g * ((-input * input).exp() * (2 / math.sqrt(math.pi))),
+erf = unary("erf", error.erf, lambda g, input: g * ((-input * input).exp() * (2 / math.sqrt(math.pi))),
             complex_ok=False)
-erfc = unary("erfc", _vectorised(math.erfc), lambda g, input: g * ((-input * input).exp() * (-2 / math.sqrt(math.pi))),
+erfc = unary("erfc", error.erfc, lambda g, input: g * ((-input * input).exp() * (-2 / math.sqrt(math.pi))),
              complex_ok=False)
-lgamma = unary("lgamma", _vectorised(_lgamma), lambda g, input: g * input.digamma(), complex_ok=False)
+lgamma = unary("lgamma", _lgamma, lambda g, input: g * input.digamma(), complex_ok=False)
 floor = unary("floor", np.floor, lambda g: g * 0, kind="default", complex_ok=False, bool_ok=False)
 ceil = unary("ceil", np.ceil, lambda g: g * 0, kind="default", complex_ok=False, bool_ok=False)
 trunc = unary("trunc", np.trunc, lambda g: g * 0, kind="default", complex_ok=False, bool_ok=False, aliases=("fix",))

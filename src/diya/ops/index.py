@@ -50,10 +50,10 @@ def _infer_index(attrs, x: Type, *indices: Type) -> Type:
 def _interpret_index(attrs, x, *indices):
     for d, i in enumerate(indices):
         _check(i, x.shape[d], d)
-    if len(indices) > 1:
+    first, *rest = indices
+    if rest:
         return x[indices]
-    out = empty((*indices[0].shape, *x.shape[1:]), x.dtype)
-    return np.take(x, indices[0], axis=0, out=out, mode="wrap")
+    return np.take(x, first, axis=0, out=empty((*first.shape, *x.shape[1:]), x.dtype), mode="wrap")
 
 
 def _interpret_index_put(accumulate, x, v, *indices, overwrite: bool):

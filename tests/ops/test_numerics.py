@@ -1,0 +1,40 @@
+"""Special functions against the C library, over whole ranges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from diya.numerics import special
+from diya.numerics.error import erf, erfc
+
+RNG = np.random.default_rng(5)
+WHOLE = np.concatenate([RNG.uniform(-6, 6, 4000), RNG.uniform(-30, 30, 2000),
+                        RNG.standard_normal(2000) * 10.0 ** RNG.integers(-30, 1, 2000), [0.0, -0.0, math.inf, -math.inf]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("function, exact", [(erf, math.erf), (erfc, math.erfc)])
+def test_error_functions(function, exact, dtype):
+    x = WHOLE.astype(dtype)
+    want = np.array([exact(float(v)) for v in x])
+    unit = np.maximum(np.spacing(np.abs(want).astype(dtype)).astype(np.float64), 1e-320)
+    assert (np.abs(function(x).astype(np.float64) - want) / unit).max() <= (1.5 if dtype is np.float32 else 5)
+    assert function(x).dtype == dtype
+    assert np.isnan(function(np.array([math.nan], dtype)))[0]
+    assert function(np.zeros((2, 0), dtype)).shape == (2, 0)
+
+
+def test_log_gamma():
+    x = np.concatenate([RNG.uniform(1e-3, 0.9, 1000), RNG.uniform(1.1, 1.9, 1000), RNG.uniform(2.1, 30, 2000),
+                        10.0 ** RNG.uniform(-300, 300, 500)])
+    np.testing.assert_allclose(special.lgamma(x), [math.lgamma(v) for v in x], rtol=2e-14)
+    x = -RNG.uniform(0, 20, 500)
+    np.testing.assert_allclose(special.lgamma(x), [math.lgamma(v) for v in x], rtol=1e-11, atol=1e-13)
+    edges = special.lgamma([0.0, -0.0, -3.0, math.inf, -math.inf, 1.0, 2.0, math.nan])
+    np.testing.assert_array_equal(edges, [math.inf] * 5 + [0.0, 0.0, math.nan])
+    # around the zeros at 1 and 2 the slope is −γ and 1 − γ
+    np.testing.assert_allclose(special.lgamma([1 + 1e-12, 2 + 1e-12]) / (np.array([1 + 1e-12, 2 + 1e-12]) - [1, 2]),
+                               [-special.EULER, 1 - special.EULER], rtol=1e-10)
