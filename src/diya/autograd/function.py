@@ -175,6 +175,8 @@ class Function:
             out._rg, out._fn, out._nr = True, ctx, k
             final.append(out)
         ctx.edges = edges
+        if modes.levels:
+            ctx.levels, ctx.edges = modes.levels, modes.levels[-1].cross(edges)
         ctx.outputs = len(outs)
         ctx._output_types = [o._type if isinstance(o, Tensor) else None for o in final]
         saved = []

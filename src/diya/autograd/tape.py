@@ -133,6 +133,7 @@ class NodeBase:
     tensor_hooks: dict | None = None  # by output number: hooks on the gradient of that output
     retained: dict | None = None      # by output number: weak references to tensors that retain their gradient
     where: tuple | None = None
+    levels: tuple = ()                # of vmap inside of which it was made: see diya.func.levels
     metadata_: dict | None = None
 
     @property
@@ -328,6 +329,8 @@ def put(rule: Rule, mask: int, edges: tuple, outs: tuple, tensors: tuple, nodes:
     fn = _new(GradNode)
     fn.rule = rule
     fn.edges = edges
+    if modes.levels:
+        fn.levels, fn.edges = modes.levels, modes.levels[-1].cross(edges)
     fn.mask = mask
     fn.saved = saved = [(i, SavedTensor(tensors[i], nodes[i], edges[i])) for i in want if nodes[i] is not None] if want else []
     fn.params = params

@@ -75,7 +75,7 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
         slots = pending.get(node)
         if slots is None:
             slots = pending[node] = [None] * node.outputs
-        slots[nr] = g if slots[nr] is None else slots[nr] + g
+        slots[nr] = g if slots[nr] is None else _sum(node, slots[nr], g)
 
     def push(node: NodeBase) -> None:
         if node not in seen and counts[node] == 0:
@@ -123,6 +123,14 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
             _accumulate_values(gradients)
 
 
+def _sum(node: NodeBase, a, b):
+    """Of two gradients of a node's output."""
+    if node.levels:
+        with node.levels[-1].inside(node.levels):
+            return a + b
+    return a + b
+
+
 def _tensor_hooks(node: NodeBase, slots: list) -> list:
     if node.tensor_hooks:
         for nr, hooks in node.tensor_hooks.items():
@@ -141,7 +149,11 @@ def _tensor_hooks(node: NodeBase, slots: list) -> list:
 
 def _apply(node: NodeBase, grads: tuple, retain_graph: bool) -> tuple:
     try:
-        out = node.apply(grads)  # type: ignore[attr-defined]
+        if node.levels:
+            with node.levels[-1].inside(node.levels):
+                out = node.apply(grads)  # type: ignore[attr-defined]
+        else:
+            out = node.apply(grads)  # type: ignore[attr-defined]
         if modes.anomaly and modes.check_nan:
             for k, g in enumerate(out):
                 if g is not None and g.dtype.kind in "fc" and bool((g != g).any()):

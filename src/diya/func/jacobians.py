@@ -1,0 +1,82 @@
+"""Jacobians and Hessians: all rows, or all columns, as one batch of products with the Jacobian."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import wraps
+
+from ..ops.creation import eye
+from ..tensor import Tensor
+from .transforms import Differentiated, Linear
+from .trees import only_tensors
+from .vmap import vmap
+
+
+def _real(name: str, what: str, tensors: list[Tensor]) -> None:
+    for x in tensors:
+        if x.dtype.kind == "c":
+            raise RuntimeError(f"{name}: Expected all {what} to be real but received complex tensor of dtype {x.dtype}")
+
+
+def _basis(x: Tensor) -> Tensor:
+    """The unit tensors of a shape, stacked."""
+    n = x.numel()
+    return eye(n, dtype=x.dtype).reshape(n, *x.shape)
+
+
+def jacrev(func: Callable, argnums=0, *, has_aux: bool = False, chunk_size: int | None = None,
+           _preallocate_and_copy: bool = False) -> Callable:
+    """The Jacobian by backward, an element of the output each: shape output.shape + input.shape.
+
+    ``chunk_size``: how many rows are computed at a time.
+    """
+    @wraps(func)
+    def call(*args, **kwargs):
+        found = Differentiated(func, args, argnums, kwargs, has_aux, "jacrev")
+        outs, rebuild = only_tensors(found.result, lambda kind: f"jacrev: Expected f(*args) to return only tensors, got {kind}")
+        _real("jacrev", "inputs", found.variables)
+        _real("jacrev", "outputs", outs)
+        jacobians = []
+        for out in outs:
+            if not math.prod(out.shape):
+                rows = [v.new_zeros((0, *v.shape)) for v in found.variables]
+            else:
+                tape = found.scope.depends_on_others([out])
+                pull = vmap(lambda w, out=out, tape=tape: found.gradients([out], [w], tape=tape), chunk_size=chunk_size)
+                rows = pull(_basis(out))
+            jacobians.append(found.rebuild([r.reshape(out.shape + v.shape) for r, v in zip(rows, found.variables, strict=True)]))
+        made, aux = found.scope.settled((rebuild(jacobians), found.aux))
+        return (made, aux) if has_aux else made
+    return call
+
+
+def jacfwd(func: Callable, argnums=0, has_aux: bool = False, *, randomness: str = "error") -> Callable:
+    """The Jacobian by forward mode, an element of the input each: shape output.shape + input.shape.
+
+    ``func`` runs once, so random operators draw once whatever ``randomness`` says.
+    """
+    @wraps(func)
+    def call(*args, **kwargs):
+        found = Differentiated(func, args, argnums, kwargs, has_aux, "jacfwd")
+        outs, rebuild = only_tensors(found.result, lambda kind: f"jacfwd: Expected f(*args) to return only tensors, got {kind}")
+        _real("jacfwd", "inputs", found.variables)
+        _real("jacfwd", "outputs", outs)
+        push = Linear(found.scope, outs, found.edges)
+        columns: list[list[Tensor]] = []
+        for k, v in enumerate(found.variables):
+            if not math.prod(v.shape):
+                columns.append([o.new_zeros(o.shape + v.shape) for o in outs])
+                continue
+            made = vmap(lambda t, k=k: push([t if i == k else x.new_zeros(x.shape) for i, x in enumerate(found.variables)]),
+                        out_dims=-1)(_basis(v))
+            columns.append([c.reshape(o.shape + v.shape) for c, o in zip(made, outs, strict=True)])
+        jacobians = [found.rebuild([c[j] for c in columns]) for j in range(len(outs))]
+        made, aux = found.scope.settled((rebuild(jacobians), found.aux))
+        return (made, aux) if has_aux else made
+    return call
+
+
+def hessian(func: Callable, argnums=0) -> Callable:
+    """The matrix of second derivatives of ``func``."""
+    return jacfwd(jacrev(func, argnums), argnums)

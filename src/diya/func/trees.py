@@ -1,0 +1,33 @@
+"""Arguments and results of transforms: nested containers (``torch.utils._pytree``) with tensors at the leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..tensor import Tensor
+from ..utils._pytree import tree_flatten, tree_unflatten
+
+Rebuild = Callable[[list], Any]
+
+
+def flatten(tree: Any) -> tuple[list[Tensor], Rebuild]:
+    """The tensors of a tree, and the function that puts others in their places."""
+    leaves, spec = tree_flatten(tree)
+    places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
+
+    def rebuild(tensors: list) -> Any:
+        filled = list(leaves)
+        for i, x in zip(places, tensors, strict=True):
+            filled[i] = x
+        return tree_unflatten(filled, spec)
+    return [leaves[i] for i in places], rebuild
+
+
+def only_tensors(tree: Any, message: Callable[[str], str]) -> tuple[list[Tensor], Rebuild]:
+    """As ``flatten``; raises RuntimeError with ``message(type)`` for a leaf that is no tensor."""
+    leaves, spec = tree_flatten(tree)
+    for x in leaves:
+        if not isinstance(x, Tensor):
+            raise RuntimeError(message(type(x).__name__))
+    return leaves, lambda tensors: tree_unflatten(tensors, spec)
