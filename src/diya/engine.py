@@ -18,6 +18,7 @@ from typing import Any
 from . import background, interpret
 from .counters import counters
 from .dtypes import dtype as DType
+from .familiar import familiar, note
 from .graph import LEAF, PRIMITIVES, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
 from .runtime.buffer import Buffer
 from .trace import IN_LIST, MAX_RUNS, Run, Trace, dying, held_outside, structure, work_out  # noqa: F401 (IN_LIST: for storage)
@@ -382,7 +383,8 @@ checks = bool(int(os.environ.get("DIYA_VERIFY", "0") or 0))
 
 class Tier:
     """``with Tier(0)`` interprets everything in the block, ``Tier(1)`` compiles at the first meeting; ``DIYA_TIER``
-    does it for the process. Unpinned (None), history decides: interpreted when first met, compiled from then on."""
+    does it for the process. Unpinned (None), history decides: interpreted when first met (unless it is like a program that
+    was met before: see `diya.familiar`), compiled from then on."""
 
     pinned: int | None = {"": None, "0": 0, "1": 1}[os.environ.get("DIYA_TIER", "")]
 
@@ -426,12 +428,14 @@ def run_program(program: Program, arguments: list, observed: bool) -> list:
         listener(program.graph)
     tier = Tier.pinned
     if tier is None:
-        tier = 0 if program.met == 1 or not program.native else 1
-        if program.met == 1 and not observed and program.native and compiler() is not None:
+        tier = 1 if program.native and (program.met > 1 or familiar(program.graph, observed)) else 0
+        if program.met == 1 and tier == 0 and not observed and program.native and compiler() is not None:
             # A step of a loop: it will come again, and its code is made meanwhile.
+            note(program.graph)
             program.job = background.submit(lambda: _compile(program))
     if tier == 1 and program.compiled is None and compiler() is not None:
         job, program.job = program.job, None
+        note(program.graph)
         try:
             program.compiled = job.result() if job is not None else _compile(program)
         except Exception as error:

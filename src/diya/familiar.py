@@ -1,0 +1,51 @@
+"""Which programs need no interpreting although they are new: those that are like one which the compiler has seen.
+
+Kernels do not depend on sizes, so a program that is another one in other sizes (the last batch of an epoch) has its code
+already. The second step of a training loop is not quite the first, which makes the optimizer's state, but all that it does
+was in the first. Both are told from what was met before, never from what a cache holds, so that the same program takes the
+same path each time.
+"""
+
+from __future__ import annotations
+
+from .graph import Graph
+
+MAX_KNOWN = 1 << 18
+
+_forms: set[int] = set()     # hashes: of programs without their sizes
+_parts: set[int] = set()     # of instructions with the types of their operands
+
+
+def note(graph: Graph) -> None:
+    """The compiler is given this program."""
+    if len(_parts) > MAX_KNOWN:
+        _parts.clear()
+        _forms.clear()
+    _forms.add(_form(graph))
+    _parts.update(_instructions(graph))
+
+
+def familiar(graph: Graph, observed: bool) -> bool:
+    """Whether a program's code was made, or nearly so, for those met before. A program that only somebody's look caused must
+    be one of them in other sizes; a step of a loop may also be made of parts of them."""
+    return _form(graph) in _forms or not observed and _parts.issuperset(_instructions(graph))
+
+
+def _instructions(graph: Graph) -> list[int]:
+    code = graph.code
+    return [hash((n.op, n.attrs, n.type, *[code[j].type for j in n.inputs])) for n in code if n.inputs]
+
+
+def _form(graph: Graph) -> int:
+    return hash((graph.outputs, graph.donated, *[(n.op, n.inputs, _sizeless(n.attrs), _kind(n.type)) for n in graph.code]))
+
+
+def _kind(type):
+    return tuple([_kind(t) for t in type]) if isinstance(type, tuple) else (type.dtype, len(type.shape))
+
+
+def _sizeless(attrs):
+    """Attributes without the numbers that may be sizes."""
+    if isinstance(attrs, tuple):
+        return tuple([_sizeless(x) for x in attrs])
+    return "n" if isinstance(attrs, int) and not -2 < attrs < 8 else attrs
