@@ -106,6 +106,10 @@ batched: set[int] = set()  # ids of the nodes that are alive
 apply_batched: Any = None
 
 
+class DataDependent(RuntimeError):
+    """A value was asked for inside of vmap, where there is one for each element of the batch."""
+
+
 def carries_batch(nodes) -> bool:
     """Whether some of the nodes are values inside of ``vmap``."""
     return bool(batched) and not batched.isdisjoint(map(id, nodes))
@@ -191,9 +195,9 @@ def observe(node: Node) -> Buffer:
     value = node.value
     if value is None:
         if batched and id(node) in batched:
-            raise RuntimeError("vmap: the value of a tensor was asked for inside of vmap, where it has one for each element of the "
-                               "batch (.item(), .tolist(), .numpy(), printing, or control flow that depends on data). Use "
-                               "torch.where and the like instead")
+            raise DataDependent("vmap: the value of a tensor was asked for inside of vmap, where it has one for each element of "
+                                "the batch (.item(), .tolist(), .numpy(), or control flow that depends on data). Use "
+                                "torch.where and the like instead")
         flush(node)
         value = node.value
     if isinstance(value, Buffer):

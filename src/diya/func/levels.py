@@ -13,8 +13,11 @@ from contextlib import contextmanager
 
 from ..autograd.modes import modes
 from ..autograd.tape import NodeBase, _sequence, edge_of
+from ..engine import DataDependent
+from ..ops.movement import stack
 from ..tensor import Tensor, from_node
-from .batching import enter, leave, union
+from ..utils._pytree import tree_flatten, tree_unflatten
+from .batching import enter, leave, levels_of, union
 
 _depths = itertools.count()
 
@@ -131,6 +134,29 @@ def left(t: Tensor, dim: int, level: Level) -> Tensor:
         with at_levels(outside):
             _put(out, Passage(edge, dim, level, False))
     return out
+
+
+def one_by_one(call, args: tuple, kwargs: dict, error: DataDependent):
+    """An operator that must look at its operands: called for each element of the innermost level's batch. Raises ``error``
+    where the results do not have one shape, or are no tensors."""
+    leaves, spec = tree_flatten((args, kwargs))
+    found = union(*[levels_of(x._value()) for x in leaves if isinstance(x, Tensor)], ())
+    if not found:
+        raise error
+    level = found[-1]
+    results = []
+    with at_levels(tuple([x for x in modes.levels if x is not level])):
+        batches = [left(x, 0, level) if isinstance(x, Tensor) and level in levels_of(x._value()) else None for x in leaves]
+        for i in range(level.size):
+            element = [x if b is None else b.select(0, i) for x, b in zip(leaves, batches, strict=True)]
+            own_args, own_kwargs = tree_unflatten(element, spec)
+            results.append(tree_flatten(call(*own_args, **own_kwargs)))
+        outs = [r[0] for r in results]
+        if not outs or any(not isinstance(x, Tensor) for out in outs for x in out) \
+                or any([x.shape for x in out] != [x.shape for x in outs[0]] for out in outs):
+            raise error
+        stacked = [stack(list(column)) for column in zip(*outs, strict=True)]
+    return tree_unflatten([entered(x, 0, level) for x in stacked], results[0][1])
 
 
 def _put(t: Tensor, node: NodeBase) -> None:

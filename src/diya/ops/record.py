@@ -108,6 +108,8 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                 result = function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
                 raise _wrong_argument(name, function, args, kwargs, error) from None
+            except engine.DataDependent as error:
+                result = _one_by_one(call, args, kwargs, error)
             return result if out is None else write_out(name, out, result)
     else:
         @wraps(function)
@@ -120,7 +122,15 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                 return function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
                 raise _wrong_argument(name, function, args, kwargs, error) from None
+            except engine.DataDependent as error:
+                return _one_by_one(call, args, kwargs, error)
     return call
+
+
+def _one_by_one(call: Callable, args: tuple, kwargs: dict, error):
+    """Inside of vmap, an operator that must look at its operands."""
+    from ..func.levels import one_by_one
+    return one_by_one(call, args, kwargs, error)
 
 
 class WrongArgument(TypeError):
@@ -437,11 +447,12 @@ def is_number(x) -> bool:
 
 def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("input",), *, grad: dict | None = None,
                 kind: str = "default", complex_ok: bool = True, bool_ok: bool = True, only: str | None = None,
-                method: bool | tuple[str, ...] = True, inplace: bool = True, aliases: tuple[str, ...] = (),
-                node: str | None = None, samples: Callable | None = None) -> Callable:
+                numbers: str = "any", method: bool | tuple[str, ...] = True, inplace: bool = True,
+                aliases: tuple[str, ...] = (), node: str | None = None, samples: Callable | None = None) -> Callable:
     """An operator over one elementwise primitive.
 
-    ``kind`` is its promotion kind; ``only`` the dtype kinds ("biufc") that it computes on, an error otherwise;
+    ``kind`` is its promotion kind; ``only`` the dtype kinds ("biufc") that it computes on, an error otherwise; ``numbers``
+    which of two operands may be Python numbers: "any", "one" of them, the "other" only, or "none";
     ``node`` the name of its place on the tape, where that is not its own.
     """
     short = path.rpartition(".")[2]
@@ -479,9 +490,9 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
             if a_type is not None and b_type is not None and a_type.dtype is b_type.dtype and a_type.dtype in fast:
                 x, y = input._value(), other._value()
             else:
-                if a_type is None and not is_number(input):
+                if a_type is None and (numbers in ("other", "none") or numbers == "one" and b_type is None or not is_number(input)):
                     raise _wrong_operand(short, inputs[0], input)
-                if b_type is None and not is_number(other):
+                if b_type is None and (numbers == "none" or not is_number(other)):
                     raise _wrong_operand(short, inputs[1], other)
                 if b_type is None and a_type is not None and a_type.dtype.kind == "f" and a_type.dtype in fast \
                         and not isinstance(other, complex):
@@ -528,4 +539,5 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
 
 
 def _wrong_operand(name: str, argument: str, value) -> WrongArgument:
-    return WrongArgument(f"{name}(): argument '{argument}' must be Tensor or Number, not {type(value).__name__}", value)
+    expected = "Tensor" if is_number(value) else "Tensor or Number"
+    return WrongArgument(f"{name}(): argument '{argument}' must be {expected}, not {type(value).__name__}", value)
