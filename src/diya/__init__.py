@@ -15,8 +15,6 @@ if _CHECKING:
     from . import optim as optim
     from . import utils as utils
 
-__version__ = "0.1.0"
-
 from . import counters as _counters
 from . import dtypes as _dtypes
 from . import engine as engine
@@ -62,6 +60,7 @@ from .ops.creation import frombuffer as frombuffer
 from .engine import OutOfMemoryError as OutOfMemoryError
 from .tensor import Tensor as Tensor
 from .tensor import from_numpy as from_numpy
+from .version import __version__ as __version__
 
 bool = _dtypes.bool_
 globals().update(_ALIASES)
@@ -85,7 +84,8 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "storage": "storage", "signal": "signal", "sparse": "sparse", "overrides": "overrides", "onnx": "onnx",
          "multiprocessing": "multiprocessing", "hub": "hub", "library": "library", "masked": "masked",
          "accelerator": "accelerator", "cpu": "cpu", "mtia": "mtia",
-         "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_dynamo": "_dynamo", "_C": "_C"}
+         "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_C": "_C"}
+_LAZY |= {_k: _k for _k in ("_dynamo", "_inductor", "_utils", "_tensor", "_tensor_str", "functional", "__config__")}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explanation"}
@@ -96,6 +96,13 @@ _FROM |= dict.fromkeys((
     "get_autocast_cpu_dtype", "get_autocast_gpu_dtype", "set_autocast_enabled", "set_autocast_cpu_enabled",
     "set_autocast_dtype", "set_autocast_cpu_dtype", "set_autocast_gpu_dtype", "set_autocast_cache_enabled",
     "clear_autocast_cache"), "amp.autocast_mode")
+_FROM |= dict.fromkeys((
+    "SymInt", "SymFloat", "SymBool", "sym_int", "sym_float", "sym_not", "sym_sqrt", "sym_max", "sym_min", "sym_ite", "sym_sum",
+    "sym_fresh_size", "sym_constrain_range", "sym_constrain_range_for_size", "_check", "_check_with", "_check_value",
+    "_check_type", "_check_index", "_check_not_implemented", "_check_is_size", "_check_tensor_all", "_check_tensor_all_with",
+    "_assert", "_assert_async"), "_symbolic")
+_FROM |= {"vmap": "func", "UntypedStorage": "storage", "TypedStorage": "storage", "ScriptModule": "jit", "ScriptFunction": "jit",
+          "GradScaler": "amp", "Stream": "cpu"}
 
 
 def _compiler_name(name: str) -> _Any:

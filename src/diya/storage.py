@@ -108,3 +108,10 @@ class Storage:
         else:
             self.node = node
         self.version += 1
+
+
+UntypedStorage = Storage  # PyTorch's name: bytes without a dtype
+
+
+class TypedStorage:
+    """PyTorch's old form of a storage, with a dtype. No object is one."""

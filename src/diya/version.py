@@ -2,4 +2,5 @@
 
 __version__ = "0.1.0"
 torch_version = "2.13.0"
-cuda = hip = xpu = git_version = None  # no such device, no such build
+cuda = hip = rocm = xpu = git_version = None  # no such device, no such build
+debug = False

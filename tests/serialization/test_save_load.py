@@ -107,7 +107,7 @@ def test_entries_are_aligned_and_readable_by_zipfile(tmp_path):
         assert archive.read("model/data/0") == np.ones(3, np.float32).tobytes()
 
 
-@pytest.mark.parametrize("bad", [np.float32(1), np.ones(2), frozenset([1]), collections.defaultdict(list), object(),
+@pytest.mark.parametrize("bad", [np.array(["a"]), frozenset([1]), collections.defaultdict(list), object(),
                                  print, type("N", (int,), {})(3), 1 << 5000, {1j: 0}, {1 << 70: 0}, {diya.float32: 1}],
                          ids=lambda b: type(b).__name__)
 def test_what_cannot_be_stored_is_named_with_its_place(bad):
@@ -115,9 +115,9 @@ def test_what_cannot_be_stored_is_named_with_its_place(bad):
         save({"x": [0, bad]}, io.BytesIO())
 
 
-def test_a_module_is_refused_with_advice():
-    with pytest.raises(pickle.PicklingError, match=r"obj\['model'\].*state_dict\(\)"):
-        save({"model": diya.nn.Linear(1, 1)}, io.BytesIO())
+def test_what_has_a_state_dict_is_refused_with_advice():
+    with pytest.raises(pickle.PicklingError, match=r"obj\['optimizer'\].*state_dict\(\)"):
+        save({"optimizer": diya.optim.SGD([diya.ones(1)], lr=0.1)}, io.BytesIO())
 
 
 def test_cycles_and_depth_are_refused():

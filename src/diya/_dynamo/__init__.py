@@ -111,3 +111,13 @@ config = _Config(cache_size_limit=8, recompile_limit=8, suppress_errors=False, v
                  capture_dynamic_output_shape_ops=False, optimize_ddp=True, dynamic_shapes=True,
                  automatic_dynamic_shapes=True, assume_static_by_default=True, inline_inbuilt_nn_modules=True)
 exc = SimpleNamespace(Unsupported=type("Unsupported", (RuntimeError,), {"__doc__": "Never raised: nothing is traced."}))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OptimizedModule":
+        from .eval_frame import OptimizedModule
+        return OptimizedModule
+    if name == "eval_frame":
+        import importlib
+        return importlib.import_module("._dynamo.eval_frame", __name__.partition(".")[0])
+    raise AttributeError(f"module 'torch._dynamo' has no attribute {name!r}")

@@ -12,5 +12,6 @@ Nothing in a file is ever called: a file names what it wants made, and a table o
 
 from .archive import load, save
 from .errors import CheckpointError
+from .objects import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 
-__all__ = ["CheckpointError", "load", "save"]
+__all__ = ["CheckpointError", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]

@@ -73,8 +73,8 @@ def load(f: str | os.PathLike | Any, map_location: Any = None, pickle_module: An
     touched, changes stay in memory, and storages are not checked against their checksums.
 
     Raises CheckpointError (a ``pickle.UnpicklingError`` and a ``RuntimeError``) for a file that is damaged, in another
-    format, or holds anything but tensors, numbers, strings and plain containers. ``weights_only=False`` is accepted and
-    changes nothing: code in a file is never run, whoever asks
+    format, or holds anything but tensors, numbers, strings and plain containers. With ``weights_only=False`` modules and
+    objects of plain classes that the program has imported are made, too; code in a file is never run, whoever asks
     (https://docs.pytorch.org/docs/stable/generated/torch.load.html).
     """
     if pickle_module is not None:
@@ -89,7 +89,7 @@ def load(f: str | os.PathLike | Any, map_location: Any = None, pickle_module: An
             raise AttributeError("expected 'f' to be a path or a file object that can read and seek, got "
                                  f"{type(f).__name__}")
         from .source import StreamSource
-        return _read(StreamSource(f), map_location)
+        return _read(StreamSource(f), map_location, not weights_only)
     path = os.fspath(f)
     try:
         if path.endswith(".safetensors"):
@@ -97,14 +97,14 @@ def load(f: str | os.PathLike | Any, map_location: Any = None, pickle_module: An
             return safetensors.load_file(path, device="cpu" if map_location is None else map_location, mmap=bool(mmap))
         from .source import MappedSource, StreamSource
         if mmap:
-            return _read(MappedSource(path), map_location)
+            return _read(MappedSource(path), map_location, not weights_only)
         with open(path, "rb") as stream:
-            return _read(StreamSource(stream), map_location)
+            return _read(StreamSource(stream), map_location, not weights_only)
     except CheckpointError as error:
         raise CheckpointError(f"cannot load {path!r}: {error}") from error.__cause__
 
 
-def _read(source: Any, map_location: Any) -> Any:
+def _read(source: Any, map_location: Any, everything: bool) -> Any:
     from .tensors import TensorReader
     from .unpickler import Unpickler
     from .zip_reader import ZipReader
@@ -137,7 +137,7 @@ def _read(source: Any, map_location: Any) -> Any:
         found = archive.entries.get(f"{folder}/data/{key}")
         return None if found is None else found.size
 
-    tensors = TensorReader(size, lambda key: archive.array(f"{folder}/data/{key}"), place)
+    tensors = TensorReader(size, lambda key: archive.array(f"{folder}/data/{key}"), place, everything)
     return Unpickler(entry("data.pkl"), tensors.find_global, tensors.persistent_load).load()
 
 

@@ -47,5 +47,6 @@ LONG_BINGET = b"j"
 GLOBAL = b"c"               # a name: module, newline, name, newline
 STACK_GLOBAL = b"\x93"      # the same from two strings
 REDUCE = b"R"               # call a name with a tuple
+NEWOBJ = b"\x81"           # make an object of a class, without arguments
 BUILD = b"b"                # give an object its attributes
 BINPERSID = b"Q"            # a storage, by its description

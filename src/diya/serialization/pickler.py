@@ -30,6 +30,13 @@ class Reduce(NamedTuple):
     args: tuple
 
 
+class Instance(NamedTuple):
+    """An object of a class, with its attributes."""
+
+    cls: Global
+    state: dict[str, Any]
+
+
 class Persistent(NamedTuple):
     """What is stored outside of the pickle, by its description."""
 
@@ -43,7 +50,7 @@ _ENCODE = Global("_codecs", "encode")
 class Pickler:
     """Writes one object. ``reduce(obj)`` says what an object of a type unknown here is made of, or returns None."""
 
-    def __init__(self, reduce: Callable[[Any], Reduce | Global | None]):
+    def __init__(self, reduce: Callable[[Any], Instance | Reduce | Global | None]):
         self.reduce = reduce
         self.out = bytearray(op.PROTO + b"\x02")
         self.memo: dict[Any, int] = {}   # by identity; strings and names by value
@@ -80,6 +87,12 @@ class Pickler:
         made_of = self.reduce(obj)
         if made_of is None:
             raise self.refuse(_why_not(obj))
+        if isinstance(made_of, Instance):
+            self.save(made_of.cls)
+            self.out += op.EMPTY_TUPLE + op.NEWOBJ
+            self.remember(id(obj))
+            self.save_attributes(made_of.state)
+            return
         self.save(made_of)
         self.remember(id(obj))
 

@@ -20,7 +20,9 @@ from ..runtime.buffer import Buffer
 from ..storage import Storage
 from ..tensor import Tensor, _from_storage
 from ..views import extent
+from . import objects
 from .errors import CheckpointError
+from .objects import get_safe_globals
 from .pickler import Global, Persistent, Reduce
 from .unpickler import PLAIN, Function, Marker, Unpickler, describe, expect, plain_attributes
 
@@ -59,7 +61,7 @@ class TensorWriter:
             return Reduce(Global("torch", "device"), (obj.type,) if obj.index is None else (obj.type, obj.index))
         if type(obj) is Size:
             return Reduce(Global("torch", "Size"), (tuple(obj),))
-        return None
+        return objects.reduce(obj)
 
     def _tensor(self, t: Tensor) -> Reduce | None:
         attributes = {k: v for k, v in vars(t).items() if k not in _OWN and not hasattr(Tensor, k)}
@@ -133,11 +135,12 @@ class _TypedBlock(Marker):
 
 class TensorReader:
     """Puts tensors together. ``read(key)`` gives an entry's bytes and ``size(key)`` their number, None if there is no
-    such entry; ``place(storage, location)`` is what ``map_location`` asks for, or None."""
+    such entry; ``place(storage, location)`` is what ``map_location`` asks for, or None. ``everything``: objects of the
+    program's own classes are allowed, too."""
 
     def __init__(self, size: Callable[[str], int | None], read: Callable[[str], np.ndarray],
-                 place: Callable[[str], Callable[[Storage], Storage] | None]):
-        self.size, self.read, self.place = size, read, place
+                 place: Callable[[str], Callable[[Storage], Storage] | None], everything: bool = False):
+        self.size, self.read, self.place, self.everything = size, read, place, everything
         self.blocks: dict[str, _Block] = {}
 
     def persistent_load(self, description: Any) -> _TypedBlock:
@@ -167,6 +170,8 @@ class TensorReader:
         """What a name in a file stands for. Raises CheckpointError, naming it, for all but a few."""
         full = f"{module}.{name}"
         found = _GLOBALS.get(full)
+        if found is None and (self.everything or get_safe_globals()):
+            found = objects.find(module, name, self.everything)
         if found is None:
             raise CheckpointError(f"{full[:200]!r} is not allowed: a checkpoint may name tensors, dtypes, sizes, "
                                   f"devices and plain containers only{_hint(module, name)}")

@@ -13,6 +13,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from . import opcodes as op
 from .errors import CheckpointError
 from .limits import MAX_DEPTH, MAX_VALUES, check_key
@@ -41,6 +43,16 @@ class Function(Marker):
         self.make, self.arity = make, arity
 
 
+class Class(Marker):
+    """A class that a file may make objects of."""
+
+    __slots__ = ("cls",)
+
+    def __init__(self, name: str, cls: type):
+        super().__init__(name)
+        self.cls = cls
+
+
 _handlers: dict[int, Callable[[Unpickler], None]] = {}
 
 
@@ -66,6 +78,7 @@ class Unpickler:
         self.outer: list[list] = []             # the stacks below each mark
         self.memo: dict[int, Any] = {}
         self.attributes: list[tuple[Any, dict]] = []  # to be set once they are known to be sound
+        self.made: dict[int, Any] = {}                # objects of classes, by identity
         self.allowance = _COPIES * len(data) + 64
         self.crowds: Counter = Counter()
 
@@ -97,6 +110,10 @@ class Unpickler:
         check_tree([result, *(state for _, state in self.attributes)])
         for owner, state in self.attributes:
             vars(owner).update(state)
+        if self.made:
+            from .objects import finish
+            for target in self.made.values():
+                finish(target)
         return result
 
     # -- what handlers use -------------------------------------------------------------------------------------------
@@ -450,10 +467,34 @@ def _reduce(u: Unpickler) -> None:
     u.stack.append(function.make(u, *args))
 
 
+@_on(op.NEWOBJ)
+def _newobj(u: Unpickler) -> None:
+    args, kind = u.stack.pop(), u.stack.pop()
+    if not isinstance(kind, Class) or args != ():
+        raise CheckpointError(f"the pickle makes an object of {describe(kind)}, which is not allowed")
+    u.charge(8)
+    made = object.__new__(kind.cls)
+    u.made[id(made)] = made
+    u.stack.append(made)
+
+
 @_on(op.BUILD)
 def _build(u: Unpickler) -> None:
     state = u.stack.pop()
     target = u.stack[-1]
+    if id(target) in u.made:
+        from .objects import state_of
+        u.charge(len(state_of(target, state)))
+        u.attributes.append((target, state_of(target, state)))
+        return
+    if type(target) is np.ndarray:
+        from .objects import fill_array
+        fill_array(target, state)
+        return
+    if isinstance(target, np.dtype):
+        if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", "|", "="):
+            raise CheckpointError("a numpy dtype is not of this machine's byte order")
+        return
     if type(target) is not OrderedDict:
         raise CheckpointError(f"the pickle sets attributes of a {describe(target)}, which is not allowed")
     vars(target).update(plain_attributes(u, OrderedDict, state))

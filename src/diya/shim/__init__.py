@@ -11,9 +11,11 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "site")
 STAND_IN = os.path.join(PATH, "torch.py")
@@ -35,6 +37,13 @@ class _Alias(Loader):
 class Finder(MetaPathFinder):
     """Finds ``torch`` and all below it in diya. Raises ModuleNotFoundError that names what diya lacks."""
 
+    @staticmethod
+    def find_distributions(context) -> Iterator[Any]:
+        """The installed package ``torch``, for programs that ask for its version."""
+        if context.name is None or context.name.lower() == "torch":
+            from .distribution import Torch
+            yield Torch()
+
     def find_spec(self, fullname: str, path=None, target=None) -> ModuleSpec | None:
         if fullname != "torch" and not fullname.startswith("torch."):
             return None
@@ -49,13 +58,18 @@ class Finder(MetaPathFinder):
         return importlib.util.spec_from_loader(fullname, _Alias(module), is_package=hasattr(module, "__path__"))
 
 
+def shown_version() -> str:
+    """PyTorch's version, which programs compare to what they need, and diya's."""
+    from diya import version
+    return f"{version.torch_version}+diya.{version.__version__}"
+
+
 def install() -> None:
     """Makes ``import torch`` resolve to diya, here and in processes started from here.
 
     Raises RuntimeError if another ``torch`` has been imported already.
     """
     import diya
-    from diya import version
 
     present = sys.modules.get("torch")
     if present is not None and present is not diya and getattr(present, "__file__", "") != STAND_IN:
@@ -67,8 +81,7 @@ def install() -> None:
         inherited = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([PATH, inherited] if inherited else [PATH])
     sys.modules["torch"] = diya
-    # Programs compare the version to what they need of PyTorch.
-    diya.__version__ = f"{version.torch_version}+diya.{version.__version__}"
+    diya.__version__ = shown_version()
 
 
 def uninstall() -> None:

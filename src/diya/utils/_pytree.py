@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 PyTree = Any
@@ -61,6 +61,9 @@ class MappingKey(NamedTuple):
 
     key: Any
 
+    def __str__(self) -> str:
+        return f"[{self.key!r}]"
+
 
 def _dict_flatten(d: dict) -> tuple[list, list]:
     return list(d.values()), list(d)
@@ -73,6 +76,10 @@ def _dict_flatten_with_keys(d: dict) -> tuple[list[tuple[MappingKey, Any]], list
 
 def _dict_unflatten(values, context: list) -> dict:
     return dict(zip(context, values, strict=True))
+
+
+def _get_node_type(tree: Any) -> Any:
+    return _node(tree)[0]
 
 
 def _node(x: Any) -> tuple[Any, NodeDef | None]:
@@ -148,3 +155,94 @@ def tree_any(pred: Callable, tree: PyTree, is_leaf=None) -> bool:
 
 def tree_all_only(kinds: Any, pred: Callable, tree: PyTree) -> bool:
     return all(pred(x) for x in tree_leaves(tree) if isinstance(x, kinds))
+
+
+def tree_any_only(kinds: Any, pred: Callable, tree: PyTree) -> bool:
+    return any(pred(x) for x in tree_leaves(tree) if isinstance(x, kinds))
+
+
+def tree_iter(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> Iterator:
+    return iter(tree_leaves(tree, is_leaf))
+
+
+def tree_is_leaf(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> bool:
+    return _node(tree)[1] is None or is_leaf is not None and is_leaf(tree)
+
+
+def is_namedtuple_class(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
+
+
+def is_namedtuple_instance(obj: Any) -> bool:
+    return is_namedtuple_class(type(obj))
+
+
+def is_namedtuple(obj: Any) -> bool:
+    return is_namedtuple_class(obj if isinstance(obj, type) else type(obj))
+
+
+# -- with the way to each leaf --------------------------------------------------------------------------------------------
+
+class SequenceKey(NamedTuple):
+    """A step into a sequence."""
+
+    idx: int
+
+    def __str__(self) -> str:
+        return f"[{self.idx!r}]"
+
+
+class GetAttrKey(NamedTuple):
+    """A step into a named tuple, or another node with attributes."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f".{self.name}"
+
+
+def _steps(tree: PyTree, children: list, context: Any) -> list:
+    if isinstance(tree, dict):
+        return [MappingKey(k) for k in tree]
+    if is_namedtuple_instance(tree):
+        return [GetAttrKey(name) for name in tree._fields]
+    return [SequenceKey(i) for i in range(len(children))]
+
+
+def tree_flatten_with_path(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[tuple[tuple, Any]], TreeSpec]:
+    """As `tree_flatten`, each leaf with the steps that lead to it."""
+    found: list[tuple[tuple, Any]] = []
+
+    def walk(x: Any, path: tuple) -> TreeSpec:
+        kind, node = _node(x)
+        if node is None or is_leaf is not None and is_leaf(x):
+            found.append((path, x))
+            return LEAF
+        children, context = node.flatten_fn(x)
+        steps = _steps(x, children, context)
+        return TreeSpec(kind, context, tuple(walk(c, (*path, s)) for c, s in zip(children, steps, strict=True)))
+    spec = walk(tree, ())
+    return found, spec
+
+
+def tree_leaves_with_path(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> list[tuple[tuple, Any]]:
+    return tree_flatten_with_path(tree, is_leaf)[0]
+
+
+def tree_map_with_path(func: Callable, tree: PyTree, *rests: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> PyTree:
+    """A tree of ``func(path, leaf, *leaves of the other trees)``."""
+    found, spec = tree_flatten_with_path(tree, is_leaf)
+    others = [tree_leaves(r, is_leaf) for r in rests]
+    return tree_unflatten([func(path, *xs) for (path, x), *rest in zip(found, *others, strict=True) for xs in [(x, *rest)]], spec)
+
+
+def keystr(path: tuple) -> str:
+    """The steps of a path as Python would write them: ``['a'][0].b``."""
+    return "".join(map(str, path))
+
+
+def key_get(obj: Any, path: tuple) -> Any:
+    """What a path leads to."""
+    for step in path:
+        obj = getattr(obj, step.name) if isinstance(step, GetAttrKey) else obj[step[0]]
+    return obj

@@ -31,6 +31,25 @@ def _with_rng(state):
         set_rng_state(now)
 
 
+def get_device_states(*args) -> tuple[list[int], list[Tensor]]:
+    """The random states of the GPUs that tensors are on: of none."""
+    return [], []
+
+
+def set_device_states(devices, states, *, device_type: str | None = None) -> None:
+    """Accepted for no devices. Raises RuntimeError for others."""
+    if len(devices):
+        raise RuntimeError(f"this build of diya computes on the CPU and has no device of index {devices[0]}")
+
+
+def noop_context_fn() -> tuple:
+    return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+class CheckpointError(RuntimeError):
+    """The second run saved other tensors than the first."""
+
+
 class CheckpointFunction(Function):
     """The reentrant form: backward runs a backward inside."""
 
@@ -98,17 +117,17 @@ def checkpoint(function, *args, use_reentrant: bool | None = None, context_fn=No
                 nonlocal count
                 if count < len(holders):
                     if determinism_check != "none" and (t.shape, t.dtype) != kept[count]:
-                        raise RuntimeError(f"torch.utils.checkpoint: Recomputed values for the following tensors have different "
-                                           f"metadata than during the forward pass: tensor {count} was {kept[count]}, now "
-                                           f"{(t.shape, t.dtype)}")
+                        raise CheckpointError(f"torch.utils.checkpoint: Recomputed values for the following tensors have different "
+                                              f"metadata than during the forward pass: tensor {count} was {kept[count]}, now "
+                                              f"{(t.shape, t.dtype)}")
                     values[id(holders[count])] = t.detach()
                 count += 1
                 return t
             with enable_grad(), _with_rng(state), saved_tensors_hooks(fill, lambda t: t), again:
                 function(*args, **kwargs)
             if count < len(holders):
-                raise RuntimeError(f"torch.utils.checkpoint: A different number of tensors was saved during the original forward "
-                                   f"and recomputation: {len(holders)} and {count}")
+                raise CheckpointError(f"torch.utils.checkpoint: A different number of tensors was saved during the original "
+                                      f"forward and recomputation: {len(holders)} and {count}")
         return values.pop(id(holder)) if not debug else values[id(holder)]
     if not modes.grad:
         return function(*args, **kwargs)
