@@ -115,6 +115,21 @@ def carries_batch(nodes) -> bool:
     return bool(batched) and not batched.isdisjoint(map(id, nodes))
 
 
+def append_known(sig: Signature, inputs: tuple[Node, ...]) -> Node:
+    """``append`` for a signature that is known, of an operation that cannot fail."""
+    if batched and not batched.isdisjoint(map(id, inputs)):
+        return apply_batched(sig.op, inputs, sig.attrs)
+    node = _new(Node)
+    node.signature = sig
+    node.type = sig.type
+    node.inputs = inputs
+    node.value = None
+    _pending.append(node)
+    if len(_pending) > MAX_PENDING:
+        flush(keep_views=False)
+    return node
+
+
 def record(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
     """``append``, and a flush where there is reason for one: much is pending, or an operand is volatile."""
     global volatile

@@ -312,7 +312,7 @@ def track(rule: Rule, outs: tuple, tensors: tuple, nodes: tuple, params: dict) -
     bit = 1
     edges: list = []
     for t in tensors:
-        if t._rg and t._type.dtype.kind in "fc":
+        if t._rg:
             mask |= bit
             fn = t._fn
             edges.append((fn, t._nr) if fn is not None else edge_of(t))

@@ -485,14 +485,38 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
         fast = {d for d in dtypes.ALL if compute_type(d) is d and not (
             (d.kind == "c" and not complex_ok) or (d.kind == "b" and not bool_ok) or (only and d.kind not in only))}
 
+        known: dict[tuple, engine.Signature] = {}  # of operands that need no conversion
+
         def core(input, other):
+            if input.__class__ is Tensor and other.__class__ is Tensor:  # the common case, spelled out
+                s, u = input._storage, other._storage
+                x, y = s.node, u.node
+                sig = known.get((x.type, y.type))
+                if sig is not None and x.type is input._type and y.type is other._type and input._strides is None \
+                        and other._strides is None and s.exports is None and u.exports is None and input._base is None \
+                        and other._base is None and not engine.debug_lines:
+                    t = from_node(engine.append_known(sig, (x, y)))
+                    if differentiable and (input._rg or other._rg) and modes.grad:
+                        track(rule, (t,), (input, other), (x, y), {})
+                    return t
+            elif input.__class__ is Tensor and (other.__class__ is float or other.__class__ is int):
+                s = input._storage
+                x = s.node
+                d = x.type.dtype
+                if x.type is input._type and d.kind == "f" and d in fast and input._strides is None and s.exports is None \
+                        and input._base is None:
+                    y = engine.scalar(other, d)
+                    t = from_node(append(primitive, (x, y)))
+                    if differentiable and input._rg and modes.grad:
+                        track(rule, (t,), (input, from_node(y)), (x, y), {})
+                    return t
             a_type, b_type = getattr(input, "_type", None), getattr(other, "_type", None)
             if a_type is not None and b_type is not None and a_type.dtype is b_type.dtype and a_type.dtype in fast:
                 x, y = input._value(), other._value()
             else:
-                if a_type is None and (numbers in ("other", "none") or numbers == "one" and b_type is None or not is_number(input)):
+                if a_type is None and not is_number(input):
                     raise _wrong_operand(short, inputs[0], input)
-                if b_type is None and (numbers == "none" or not is_number(other)):
+                if b_type is None and not is_number(other):
                     raise _wrong_operand(short, inputs[1], other)
                 if b_type is None and a_type is not None and a_type.dtype.kind == "f" and a_type.dtype in fast \
                         and not isinstance(other, complex):
@@ -504,6 +528,11 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
                 y, moved = operand(other, compute)
                 other = moved if moved is not None else other
             node = append(primitive, (x, y), None)
+            if a_type is not None and b_type is not None and a_type.dtype is b_type.dtype and a_type.dtype in fast \
+                    and not primitive.faults:
+                if len(known) > 4096:
+                    known.clear()
+                known[x.type, y.type] = node.signature
             if (a_type is None or input._strides is None) and (b_type is None or other._strides is None):  # pyright: ignore[reportAttributeAccessIssue]
                 t = from_node(node)
             else:
@@ -528,7 +557,7 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
 
     core.__name__ = core.__qualname__ = short
     code = f"def {short}({', '.join(inputs)}): return core({', '.join(inputs)})"
-    scope: dict[str, Any] = {"core": core}
+    scope: dict[str, Any] = {"core": core if numbers == "any" else _refusing_numbers(core, short, inputs, numbers)}
     exec(compile(code, __file__, "exec"), scope)  # a function with PyTorch's parameter names
     public = _public(scope[short], path, True)
     public.core = core  # type: ignore[attr-defined]
@@ -536,6 +565,19 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
     register(Operator(path, public, primitive, rule, tuple(names),
                       tuple(n + "_" for n in (short, *aliases)) if inplace else (), aliases, True, samples, differentiable))
     return public
+
+
+def _refusing_numbers(core: Callable, name: str, inputs: tuple[str, ...], numbers: str) -> Callable:
+    """The function that users call, where PyTorch takes no Python number for an operand."""
+    def call(input, other):
+        a, b = isinstance(input, Tensor), isinstance(other, Tensor)
+        if not (a and b):
+            if not a and (numbers in ("other", "none") or not b):
+                raise _wrong_operand(name, inputs[0], input)
+            if not b and numbers == "none":
+                raise _wrong_operand(name, inputs[1], other)
+        return core(input, other)
+    return call
 
 
 def _wrong_operand(name: str, argument: str, value) -> WrongArgument:
