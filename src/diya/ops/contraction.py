@@ -6,17 +6,14 @@ A contraction sums products of two operands over some indices, each operand read
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import NamedTuple
-
-import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from .. import engine
 from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..graph import Affine, Contraction, Type, contiguous_strides, primitive, type_of
+from ..numerics.contract import contract as contract_arrays
 from ..tensor import Tensor, from_node
 
 # -- the primitive -----------------------------------------------------------------------------------------------------
@@ -30,64 +27,7 @@ def _infer(spec: Contraction, a: Type, b: Type) -> Type:
     return type_of(spec.sizes[:spec.n_out], a.dtype)
 
 
-def _windows(x: np.ndarray, coords: tuple[Affine, ...], sizes) -> tuple[np.ndarray, list[int]]:
-    """``x`` as a strided array with one dimension for each index variable that its coordinates use, zero outside."""
-    pads = []
-    for size, (terms, const) in zip(x.shape, coords, strict=True):
-        low = const + sum(c * (sizes[v] - 1) for v, c in terms if c < 0)
-        high = const + sum(c * (sizes[v] - 1) for v, c in terms if c > 0)
-        pads.append((max(0, -low), max(0, high - size + 1)))
-    if any(p != (0, 0) for p in pads):
-        x = np.pad(x, pads)
-    used = sorted({v for terms, _ in coords for v, _ in terms})
-    strides = dict.fromkeys(used, 0)
-    start = 0
-    for st, (before, _), (terms, const) in zip(x.strides, pads, coords, strict=True):
-        start += (const + before) * st
-        for v, c in terms:
-            strides[v] += c * st
-    flat = x.reshape(-1)[start // x.itemsize:]
-    return as_strided(flat, [sizes[v] for v in used], [strides[v] for v in used]), used
-
-
-def _interpret(spec: Contraction, a, b):
-    """Through BLAS: both operands as (batch, m|k, k|n) matrices over groups of index variables."""
-    sizes, n_out = spec.sizes, spec.n_out
-    out_shape = sizes[:n_out]
-    if 0 in sizes:
-        return np.zeros(out_shape, a.dtype)
-    if a.dtype.kind == "b":
-        return _interpret(spec, a.astype(np.int64), b.astype(np.int64)) != 0
-    x, xv = _windows(np.asarray(a, order="C"), spec.a, sizes)
-    y, yv = _windows(np.asarray(b, order="C"), spec.b, sizes)
-    scale = math.prod(sizes[v] for v in range(n_out, len(sizes)) if v not in xv and v not in yv)
-    for v in [v for v in xv if v >= n_out and v not in yv]:  # summed over one operand alone
-        x = x.sum(axis=xv.index(v))
-        xv.remove(v)
-    for v in [v for v in yv if v >= n_out and v not in xv]:
-        y = y.sum(axis=yv.index(v))
-        yv.remove(v)
-    batch = [v for v in range(n_out) if v in xv and v in yv]
-    k = [v for v in range(n_out, len(sizes)) if v in xv and v in yv]
-    m = [v for v in xv if v not in yv]
-    n = [v for v in yv if v not in xv]
-
-    def matrix(z, zv, order, shape):
-        return z.transpose([zv.index(v) for v in order]).reshape(shape)
-
-    def size(group):
-        return math.prod(sizes[v] for v in group)
-    p = matrix(x, xv, batch + m + k, (size(batch), size(m), size(k)))
-    q = matrix(y, yv, batch + k + n, (size(batch), size(k), size(n)))
-    r = np.matmul(p, q).reshape([sizes[v] for v in batch + m + n])
-    made = batch + m + n
-    r = r.transpose([made.index(v) for v in range(n_out) if v in made])
-    if len(made) < n_out:  # an output index that neither operand has
-        r = np.broadcast_to(r.reshape([sizes[v] if v in made else 1 for v in range(n_out)]), out_shape)
-    return r * r.dtype.type(scale) if scale != 1 else r
-
-
-CONTRACT = primitive("contract", "contract", _infer, interpret=_interpret)
+CONTRACT = primitive("contract", "contract", _infer, interpret=contract_arrays)
 
 
 # -- its gradient --------------------------------------------------------------------------------------------------------
