@@ -9,15 +9,18 @@ puts that sum on its edge.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from contextlib import contextmanager
 
-from ..autograd.modes import modes
-from ..autograd.tape import NodeBase, _sequence, edge_of
+from ..autograd.modes import modes, no_grad
+from ..autograd.tape import NodeBase, SavedTensor, _sequence, edge_of
 from ..engine import DataDependent
+from ..ops.creation import zeros
 from ..ops.movement import stack
 from ..tensor import Tensor, from_node
 from ..utils._pytree import tree_flatten, tree_unflatten
 from .batching import enter, leave, levels_of, union
+from .transforms import vjp
 
 _depths = itertools.count()
 
@@ -136,27 +139,82 @@ def left(t: Tensor, dim: int, level: Level) -> Tensor:
     return out
 
 
-def one_by_one(call, args: tuple, kwargs: dict, error: DataDependent):
+def one_by_one(call: Callable, args: tuple, kwargs: dict, error: DataDependent):
     """An operator that must look at its operands: called for each element of the innermost level's batch. Raises ``error``
     where the results do not have one shape, or are no tensors."""
     leaves, spec = tree_flatten((args, kwargs))
-    found = union(*[levels_of(x._value()) for x in leaves if isinstance(x, Tensor)], ())
+    places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
+    structures = []
+
+    def function(*tensors) -> list[Tensor]:
+        filled = list(leaves)
+        for i, x in zip(places, tensors, strict=True):
+            filled[i] = x
+        own_args, own_kwargs = tree_unflatten(filled, spec)
+        outs, structure = tree_flatten(call(*own_args, **own_kwargs))
+        if any(not isinstance(x, Tensor) for x in outs):
+            raise error
+        structures.append(structure)
+        return outs
+    return tree_unflatten(_each(function, [leaves[i] for i in places], error), structures[-1])
+
+
+def _each(function: Callable, tensors: list[Tensor], error: DataDependent) -> list[Tensor]:
+    """``function`` on each element of the innermost level among the tensors; on the tape as one operation."""
+    found = union(*[levels_of(x._value()) for x in tensors], ())
     if not found:
         raise error
     level = found[-1]
-    results = []
-    with at_levels(tuple([x for x in modes.levels if x is not level])):
-        batches = [left(x, 0, level) if isinstance(x, Tensor) and level in levels_of(x._value()) else None for x in leaves]
-        for i in range(level.size):
-            element = [x if b is None else b.select(0, i) for x, b in zip(leaves, batches, strict=True)]
-            own_args, own_kwargs = tree_unflatten(element, spec)
-            results.append(tree_flatten(call(*own_args, **own_kwargs)))
-        outs = [r[0] for r in results]
-        if not outs or any(not isinstance(x, Tensor) for out in outs for x in out) \
-                or any([x.shape for x in out] != [x.shape for x in outs[0]] for out in outs):
+    with no_grad(), at_levels(tuple([x for x in modes.levels if x is not level])):
+        batches = [left(x, 0, level) if level in levels_of(x._value()) else None for x in tensors]
+        results = [function(*[x.detach() if b is None else b.select(0, i) for x, b in zip(tensors, batches, strict=True)])
+                   for i in range(level.size)]
+        if not results or any([x.shape for x in r] != [x.shape for x in results[0]] for r in results):
             raise error
-        stacked = [stack(list(column)) for column in zip(*outs, strict=True)]
-    return tree_unflatten([entered(x, 0, level) for x in stacked], results[0][1])
+        outs = [entered(stack(list(column)), 0, level) for column in zip(*results, strict=True)]
+    if modes.grad and any(x.requires_grad for x in tensors):
+        node = EachElement(function, tensors, outs, error)
+        for k, out in enumerate(outs):
+            if out.dtype.kind in "fc":
+                out._rg, out._fn, out._nr = True, node, k
+    return outs
+
+
+class EachElement(NodeBase):
+    """On the tape for an operator that was called for each element: so is its gradient."""
+
+    def __init__(self, function: Callable, tensors: list[Tensor], outs: list[Tensor], error: DataDependent):
+        self.function, self.error = function, error
+        edges = tuple([edge_of(x) if x.requires_grad else None for x in tensors])
+        self.saved = [SavedTensor(x, x._value(), edge) for x, edge in zip(tensors, edges, strict=True)]
+        self.types = [x._type for x in outs]
+        self.levels, self.edges, self.outputs = modes.levels, Level.cross(edges), len(outs)
+        self.sequence = next(_sequence)
+
+    def name(self) -> str:
+        return "EachElementBackward"
+
+    def apply(self, grads: tuple) -> tuple:
+        inputs = [s.unpack(self, False) for s in self.saved]  # type: ignore[arg-type]
+        count = len(inputs)
+        wanted = [i for i, edge in enumerate(self.edges) if edge is not None]
+        slopes = [k for k, t in enumerate(self.types) if t.dtype.kind in "fc"]
+        given = [zeros(self.types[k].shape, dtype=self.types[k].dtype) if grads[k] is None else grads[k] for k in slopes]
+
+        def pull(*values) -> list[Tensor]:
+            def chosen(*variables) -> list[Tensor]:
+                filled = list(values[:count])
+                for i, x in zip(wanted, variables, strict=True):
+                    filled[i] = x
+                outs = self.function(*filled)
+                return [outs[k] for k in slopes]
+            _, back = vjp(chosen, *[values[i] for i in wanted])  # pyright: ignore[reportAssignmentType]
+            return list(back(list(values[count:])))
+        found = dict(zip(wanted, _each(pull, [*inputs, *given], self.error), strict=True))
+        return tuple([found.get(i) for i in range(count)])
+
+    def release(self) -> None:
+        pass
 
 
 def _put(t: Tensor, node: NodeBase) -> None:
