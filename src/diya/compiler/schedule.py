@@ -442,8 +442,14 @@ class _Scheduler:
         for j in self.chosen.copies:
             base = self.alias[j]
             self.new_copy(j, base)
-        first = [min(g.members, default=0) for g in self.groups]
-        order = sorted(range(len(self.groups)), key=lambda g: (before[g].bit_count(), first[g], g))
+        order: list[int] = []
+        done = 0
+        # As recorded, what is needed just before it: values that are computed early only to be kept take memory.
+        for g in sorted(range(len(self.groups)), key=lambda g: max(self.groups[g].members, default=-1)):
+            missing = (before[g] | 1 << g) & ~done
+            done |= missing
+            needed = [h for h in range(missing.bit_length()) if missing >> h & 1] if missing & ~(1 << g) else [g] * bool(missing)
+            order += sorted(needed, key=lambda h: (before[h].bit_count(), h))
         stored_elsewhere: set[int] = set(self.chosen.needed)
         for g, group in enumerate(self.groups):
             for r in group.reads:
