@@ -11,6 +11,7 @@ from ..dtypes import bool_
 from ..graph import Affine, Contraction, infer_elementwise, primitive, type_of
 from ..tensor import Tensor, from_node, wrap_dim
 from . import elementwise as ew
+from .compose import with_rule
 from .elementwise import where
 from .record import WrongArgument, elementwise, only, operator, result_type
 from .scan import cumsum
@@ -21,11 +22,10 @@ def _number(value, like: Tensor) -> Tensor:
 
 
 def _once(function, *tensors):
-    """Half precisions are computed in float32 and rounded once."""
+    """In the type that all promote to; half precisions are computed in float32 and rounded once."""
     d = result_type(*tensors)
-    if d.kind == "f" and d.itemsize == 2:
-        return function(*[x.to(dtypes.float32) for x in tensors]).to(d)
-    return function(*tensors)
+    wide = dtypes.float32 if d.kind == "f" and d.itemsize == 2 else d
+    return function(*[x.to(wide) for x in tensors]).to(d)
 
 
 @operator(inplace=True)
@@ -63,24 +63,43 @@ def _lerp(a, b, w):
 
 @operator(method=True)
 def logaddexp(input, other):
-    return _logaddexp(input, other, ew.exp, ew.log1p)
+    return _logaddexp(input, other, _log_sum)
 
 
 @operator(method=True)
 def logaddexp2(input, other):
     only("logaddexp2", "buif", input, other)
-    return _logaddexp(input, other, ew.exp2, lambda x: ew.log1p(x) / math.log(2))
+    return _logaddexp(input, other, _log2_sum)
 
 
-def _logaddexp(a, b, exp, log1p):
+def _log_of_sum(exp, log1p):
+    def function(input, other):
+        m = ew.maximum(input, other)
+        d = -(input - other).abs()
+        return where(m.isinf() & (input == other), m, m + log1p(exp(d)))
+    return function
+
+
+def _log_of_sum_rule(exp):
+    return dict(input=lambda g, input, other: g / (1 + exp(other - input)),
+                other=lambda g, input, other: g / (1 + exp(input - other)))
+
+
+_log_sum = operator("logaddexp.real", method=False, out=False, inputs=("input", "other"), grad=_log_of_sum_rule(ew.exp))(
+    _log_of_sum(ew.exp, ew.log1p))
+_log2_sum = operator("logaddexp2.real", method=False, out=False, inputs=("input", "other"), grad=_log_of_sum_rule(ew.exp2))(
+    _log_of_sum(ew.exp2, lambda x: ew.log1p(x) / math.log(2)))
+
+
+def _logaddexp(a, b, real):
     if result_type(a, b).kind == "c":
         m = where(a.real >= b.real, a, b)
         low = where(a.real >= b.real, b, a)
         return m + ew.log(1 + ew.exp(low - m))
     a, b = (x if x.dtype.kind == "f" else x.to(dtypes.default_dtype) for x in (a, b))
-    m = ew.maximum(a, b)
-    d = -(a - b).abs()
-    return where(m.isinf() & (a == b), m, m + log1p(exp(d)))
+    from .movement import broadcast_tensors
+    d = result_type(a, b)
+    return real(*broadcast_tensors(a.to(d), b.to(d)))
 
 
 @operator("angle.real", method=False, out=False, grad=dict(input=lambda g: g * 0))
@@ -110,7 +129,18 @@ def complex(real, imag):
 def polar(abs, angle):
     if abs.dtype is not angle.dtype or abs.dtype.kind != "f":
         raise RuntimeError(f"Expected both inputs to be Float or Double tensors of one dtype but got {abs.dtype} and {angle.dtype}")
-    return complex(abs * angle.cos(), abs * angle.sin())
+    from .movement import broadcast_tensors
+    return _polar(*broadcast_tensors(abs, angle))
+
+
+def _polar_grad(g, out, abs):
+    """PyTorch's convention for a negative or no modulus: along the direction of the result."""
+    turned = (g.conj() * out)
+    return (g.conj() * out.sgn()).real, -turned.imag
+
+
+_polar = operator("polar.same", method=False, out=False, inputs=("abs", "angle"), grad=_polar_grad)(
+    lambda abs, angle: complex(abs * angle.cos(), abs * angle.sin()))
 
 
 @operator(inplace=True)
@@ -147,17 +177,20 @@ def _limits(d) -> float:
 
 @operator(inplace=True)
 def xlogy(input, other):
+    ew._one_tensor(input, other)
     only("xlogy", "buif", input, other)
     a, b = _float_pair(input, other)
-    x = where(a == 0, where(b.isnan(), b, _zero(b)), a * where(a == 0, _one(b), b).log())
-    return x
+    edge = (a == 0) & ~((b > 0) & (b < math.inf))
+    return where(edge, where(b.isnan(), b, _zero(b)), a * where(edge, _one(b), b).log())
 
 
 @operator("special.xlog1py", method=False)
 def xlog1py(input, other):
+    ew._one_tensor(input, other)
     only("xlog1py", "buif", input, other)
     a, b = _float_pair(input, other)
-    return where(a == 0, where(b.isnan(), b, _zero(b)), a * where(a == 0, _zero(b), b).log1p())
+    edge = (a == 0) & ~((b > -1) & (b < math.inf))
+    return where(edge, where(b.isnan(), b, _zero(b)), a * where(edge, _zero(b), b).log1p())
 
 
 def _zero(x: Tensor) -> Tensor:
@@ -174,7 +207,13 @@ def _float_pair(a, b) -> tuple[Tensor, Tensor]:
     return tuple(x.to(d) if isinstance(x, Tensor) else from_node(engine.scalar(x, d)) for x in (a, b))  # type: ignore[return-value]
 
 
-@operator(inplace=True)
+def _logit_grad(g, input, eps):
+    low = 0 if eps is None else eps
+    outside = _number(math.nan if eps is None else 0, g)
+    return where((input < low) | (input > 1 - low), outside, g / (input * (1 - input)))
+
+
+@operator(inplace=True, grad=dict(input=_logit_grad))
 def logit(input, eps=None):
     only("logit", "buif", input)
     x = input if input.dtype.kind == "f" else input.to(dtypes.default_dtype)
@@ -206,7 +245,7 @@ def heaviside(input, values):
 @operator(inplace=True)
 def ldexp(input, other):
     if not isinstance(other, Tensor):
-        return input * 2.0 ** other
+        raise WrongArgument(f"ldexp(): argument 'other' must be Tensor, not {type(other).__name__}", other)
     d = other.dtype if other.dtype.kind == "f" else dtypes.default_dtype
     return input * ew.pow(other.new_full((), 2.0, dtype=d), other)
 
@@ -234,9 +273,9 @@ def frexp(input):
 
 
 gcd = elementwise("gcd", primitive("gcd", "elementwise", infer_elementwise, interpret=lambda a, x, y: np.gcd(x, y)),
-                  ("input", "other"), only="ui")
+                  ("input", "other"), only="ui", numbers="none")
 lcm = elementwise("lcm", primitive("lcm", "elementwise", infer_elementwise, interpret=lambda a, x, y: np.abs(np.lcm(x, y))),
-                  ("input", "other"), only="ui")
+                  ("input", "other"), only="ui", numbers="none")
 
 
 def _real_only(name: str, x: Tensor) -> None:
@@ -347,18 +386,47 @@ def _lcse_grad(g, input, out, dim):
     if input.dtype.kind == "c":
         shift = out.detach().real.amax(dim, True)  # taken out, so that nothing overflows
         return flip(cumsum(flip(g * (shift - out).exp().conj(), dim), dim), dim) * (input - shift).exp().conj()
-    # Σ over j ≥ i of g_j · exp(x_i − out_j), for the signs of g apart, in logs
-    least = g.new_full((), -math.inf)
-
-    def part(size, present):
-        present = present & (out > -math.inf)
-        logs = where(present, where(present, size, _one(g)).log() - where(present, out, _zero(g)), least)
-        total = flip(_lcse(flip(logs, dim), dim), dim)
-        some = total > -math.inf
-        return where(some, where(some, total + input, _zero(g)).exp(), _zero(g))
-    return part(g, g > 0) - part(-g, g < 0)
+    return _lcse_pull(g, input, out, dim)
 
 
+def _signed(f, slope):
+    """A linear function of ``slope`` that is computed for the logarithms of its positive and negative parts apart."""
+    def part(size):
+        present = size > 0
+        return f(where(present, where(present, size, _one(size)).log(), size.new_full((), -math.inf)))
+    return part(slope) - part(-slope)
+
+
+def _exponential(logs):
+    some = logs > -math.inf
+    return where(some, where(some, logs, _zero(logs)).exp(), _zero(logs))
+
+
+def _lcse_pull(slope, input, total, dim):
+    """Σ over j ≥ i of slope_j · exp(input_i − total_j)."""
+    from .movement import flip
+    present = total > -math.inf
+    shift = where(present, total, _zero(total))
+
+    def scan(logs):
+        return _exponential(flip(_lcse(flip(where(present, logs, -math.inf) - shift, dim), dim), dim) + input)
+    return _signed(scan, slope)
+
+
+def _lcse_push(slope, input, total, dim):
+    """Σ over i ≤ j of slope_i · exp(input_i − total_j): what `_lcse_pull` is the transpose of."""
+    present = total > -math.inf
+    shift = where(present, total, _zero(total))
+    return _signed(lambda logs: where(present, _exponential(_lcse(logs + input, dim) - shift), _zero(total)), slope)
+
+
+_lcse_pull = with_rule("LogcumsumexpPull", dict(
+    slope=lambda g, input, total, dim: _lcse_push(g, input, total, dim), input=lambda g, out: g * out,
+    total=lambda g, slope, input, total, dim: -slope * _lcse_push(g, input, total, dim)), ("slope", "input", "total"))(_lcse_pull)
+_lcse_push = with_rule("LogcumsumexpPush", dict(
+    slope=lambda g, input, total, dim: _lcse_pull(g, input, total, dim),
+    input=lambda g, slope, input, total, dim: slope * _lcse_pull(g, input, total, dim),
+    total=lambda g, out: -g * out), ("slope", "input", "total"))(_lcse_push)
 _lcse = operator("logcumsumexp.float", method=False, out=False, grad=dict(input=_lcse_grad))(_lcse_forward)
 
 

@@ -113,7 +113,7 @@ _true_divide = elementwise("true_divide", DIV, ("input", "other"), kind="int_to_
 neg = elementwise("neg", _prim("neg", np.negative), bool_ok=False, aliases=("negative",), grad=dict(input=lambda g: -g))
 def _alpha(name: str, core):
     def scaled(input, other, alpha):
-        if isinstance(alpha, bool) or isinstance(alpha, complex) and not _is_complex(input, other):
+        if isinstance(alpha, bool) and result_type(input, other) is not bool_ or isinstance(alpha, complex) and not _is_complex(input, other):
             raise RuntimeError(f"{name}(): Boolean alpha only supported for Boolean results." if isinstance(alpha, bool) else
                                f"{name}(): for non-complex input tensors, argument alpha must not be a complex number.")
         if isinstance(alpha, float) and result_type(input, other).kind not in "fc":
@@ -147,6 +147,8 @@ def sub(input, other, *, alpha=1):
 
 @operator(method=False)
 def rsub(input, other, *, alpha=1):
+    if not isinstance(input, Tensor):
+        raise WrongArgument(f"rsub(): argument 'input' must be Tensor, not {type(input).__name__}", input)
     return sub(other, input, alpha=alpha) if isinstance(other, Tensor) else sub(_as_tensor(other, input), input, alpha=alpha)
 
 
@@ -183,9 +185,10 @@ _floor_quotient = elementwise("div.floor", PRIMITIVES["floor_divide"], ("input",
 trunc_divide = elementwise("div.trunc", _prim("trunc_divide", _trunc_div), ("input", "other"), complex_ok=False, method=False,
                            inplace=False, grad=dict(input=lambda g: g * 0, other=lambda g: g * 0))
 remainder = elementwise("remainder", _prim("remainder", _remainder), ("input", "other"), complex_ok=False, bool_ok=False,
+                        numbers="one",
                         grad=dict(input=lambda g: g, other=lambda g, input, other: -g * floor_divide(input, other)))
 fmod = elementwise("fmod", _prim("fmod", _fmod), ("input", "other"), complex_ok=False, bool_ok=False,
-                   grad=dict(input=lambda g: g, other=lambda g, input, other: -g * trunc_divide(input, other)))
+                   numbers="other", grad=dict(input=lambda g: g, other=lambda g, input, other: -g * trunc_divide(input, other)))
 abs_prim = _prim("abs", np.abs)
 _abs_real = elementwise("abs.real", abs_prim, method=False, inplace=False, bool_ok=False, node="Abs",
                         grad=dict(input=lambda g, input: g * input.sgn()))
@@ -198,6 +201,26 @@ _abs_complex = elementwise("abs.complex", _ABS_COMPLEX, method=False, inplace=Fa
 @operator(inplace=True, aliases=("absolute",))
 def abs(input):
     return _abs_complex.core(input) if input.dtype.kind == "c" else _abs_real.core(input)
+
+
+def _refusing(name: str, refuse) -> None:
+    """Puts a check before an in-place form."""
+    plain = getattr(Tensor, name)
+
+    def call(self, *args, **kwargs):
+        refuse(self, *args, **kwargs)
+        return plain(self, *args, **kwargs)
+    call.__name__, call.__doc__ = name, plain.__doc__
+    setattr(Tensor, name, call)
+
+
+def _no_complex_abs(self) -> None:
+    if self.dtype.kind == "c":
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+
+
+_refusing("abs_", _no_complex_abs)
+_refusing("absolute_", _no_complex_abs)
 
 
 @operator(inplace=True)
@@ -221,6 +244,11 @@ def positive(input):
 _POW = _prim("pow", _int_pow)
 
 
+def _one_tensor(input, other) -> None:
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        raise WrongArgument(f"expected a Tensor for one operand at least, got {type(input).__name__} and {type(other).__name__}", input)
+
+
 def _pow_grad_exponent(g, input, exponent, out):
     zero = (input == 0) & (exponent.real >= 0 if exponent.dtype.kind == "c" else exponent >= 0)
     return where(zero, (g * 0), g * (out * input.log()).conj())
@@ -230,7 +258,7 @@ def _pow_grad_input(g, input, exponent):
     return where(exponent == 0, g * 0, g * (exponent * input.pow(exponent - 1)).conj())
 
 
-_pow_tensor = elementwise("pow.tensor", _POW, ("input", "exponent"), method=False, inplace=False, node="Pow",
+_pow_tensor = elementwise("pow.tensor", _POW, ("input", "exponent"), method=False, inplace=False, node="Pow", numbers="one",
                           grad=dict(input=_pow_grad_input, exponent=_pow_grad_exponent))
 _square = elementwise("square.plain", _prim("square", lambda x: x * x, emit=lambda b, x: b.mul(x, x)), method=False,
                       inplace=False, node="Pow",
@@ -239,6 +267,7 @@ _square = elementwise("square.plain", _prim("square", lambda x: x * x, emit=lamb
 
 @operator(inplace=True)
 def pow(input, exponent):
+    _one_tensor(input, exponent)
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
         kind = input.dtype.kind
         if kind in "ui" and isinstance(exponent, int) and exponent < 0:
@@ -274,8 +303,18 @@ def square(input):
 
 @operator(inplace=True)
 def float_power(input, exponent):
+    _one_tensor(input, exponent)
     d = dtypes.complex128 if _is_complex(input, exponent) else dtypes.float64
     return pow(input.to(d) if isinstance(input, Tensor) else input, exponent.to(d) if isinstance(exponent, Tensor) else exponent)
+
+
+def _keeps_double(self, exponent) -> None:
+    d = dtypes.complex128 if _is_complex(self, exponent) else dtypes.float64
+    if self.dtype is not d:
+        raise RuntimeError(f"the base given to float_power_ has dtype {self.dtype} but the operation's result requires dtype {d}")
+
+
+_refusing("float_power_", _keeps_double)
 
 
 # -- real and complex functions --------------------------------------------------------------------------------------------
@@ -305,7 +344,8 @@ sinh = unary("sinh", np.sinh, lambda g, input: g * input.cosh().conj())
 cosh = unary("cosh", np.cosh, lambda g, input: g * input.sinh().conj())
 tanh = unary("tanh", np.tanh, lambda g, out: g * (1 - out * out).conj())
 asinh = unary("asinh", np.arcsinh, lambda g, input: g * (input * input + 1).rsqrt().conj(), aliases=("arcsinh",))
-acosh = unary("acosh", np.arccosh, lambda g, input: g * ((input - 1).rsqrt() * (input + 1).rsqrt()).conj(), aliases=("arccosh",))
+acosh = unary("acosh", np.arccosh, lambda g, input: g * ((input - 1).rsqrt() * (input + 1).rsqrt()).conj()
+              if input.dtype.kind == "c" else g * (input * input - 1).rsqrt(), aliases=("arccosh",))
 atanh = unary("atanh", np.arctanh, lambda g, input: g / (1 - input * input).conj(), aliases=("arctanh",))
 sigmoid = unary("sigmoid", _sigmoid, lambda g, out: g * ((1 - out) * out).conj())
 erf = unary("erf", error.erf, lambda g, input: g * ((-input * input).exp() * (2 / math.sqrt(math.pi))),
@@ -341,7 +381,7 @@ def frac(input):
 
 def _compare(name: str, numpy, aliases=(), complex_ok=False):
     return elementwise(name, _prim(name, numpy, infer_predicate), ("input", "other"), kind="always_bool", complex_ok=complex_ok,
-                       aliases=aliases)
+                       numbers="other", aliases=aliases)
 
 
 eq = _compare("eq", np.equal, complex_ok=True)
@@ -360,20 +400,21 @@ isnan = _test("isnan", lambda x: np.isnan(x) if np.asarray(x).dtype.kind in "fc"
 isfinite = _test("isfinite", lambda x: np.isfinite(x) if np.asarray(x).dtype.kind in "fc" else np.ones(np.shape(x), bool))
 isinf = _test("isinf", lambda x: np.isinf(x) if np.asarray(x).dtype.kind in "fc" else np.zeros(np.shape(x), bool))
 signbit = _test("signbit", lambda x: np.signbit(x) if np.asarray(x).dtype.kind == "f" else np.asarray(x) < 0, complex_ok=False)
-bitwise_and = elementwise("bitwise_and", _prim("bitwise_and", np.bitwise_and), ("input", "other"), only="bui")
-bitwise_or = elementwise("bitwise_or", _prim("bitwise_or", np.bitwise_or), ("input", "other"), only="bui")
-bitwise_xor = elementwise("bitwise_xor", _prim("bitwise_xor", np.bitwise_xor), ("input", "other"), only="bui")
+bitwise_and = elementwise("bitwise_and", _prim("bitwise_and", np.bitwise_and), ("input", "other"), only="bui", numbers="one")
+bitwise_or = elementwise("bitwise_or", _prim("bitwise_or", np.bitwise_or), ("input", "other"), only="bui", numbers="one")
+bitwise_xor = elementwise("bitwise_xor", _prim("bitwise_xor", np.bitwise_xor), ("input", "other"), only="bui", numbers="one")
 bitwise_not = elementwise("bitwise_not", _prim("bitwise_not", np.bitwise_not), only="bui")
-bitwise_left_shift = elementwise("bitwise_left_shift", _prim("shift_left", _shift(np.left_shift)), ("input", "other"), only="ui")
+bitwise_left_shift = elementwise("bitwise_left_shift", _prim("shift_left", _shift(np.left_shift)), ("input", "other"),
+                                 only="ui", numbers="one")
 bitwise_right_shift = elementwise("bitwise_right_shift", _prim("shift_right", _shift(np.right_shift)), ("input", "other"),
-                                  only="ui")
+                                  only="ui", numbers="one")
 _logical_not = elementwise("logical_not", _prim("logical_not", lambda x: x == 0, infer_predicate))
 
 
 def _truth(x):
-    if not isinstance(x, Tensor) and not is_number(x):
-        raise WrongArgument(f"logical operators expect Tensors or numbers, not {type(x).__name__}", x)
-    return x if isinstance(x, Tensor) and x.dtype is bool_ else x != 0 if isinstance(x, Tensor) else bool(x)
+    if not isinstance(x, Tensor):
+        raise WrongArgument(f"logical operators expect Tensors, not {type(x).__name__}", x)
+    return x if x.dtype is bool_ else x != 0
 
 
 @operator(inplace=True)
@@ -447,26 +488,34 @@ def _max_rule(less):
                 other=lambda g, input, other: _choose(input == other, g / 2, _choose(less(other, input), g * 0, g)))
 
 
-maximum = elementwise("maximum", _prim("maximum", np.maximum), ("input", "other"), inplace=False, complex_ok=False,
+maximum = elementwise("maximum", _prim("maximum", np.maximum), ("input", "other"), numbers="none", inplace=False, complex_ok=False,
                       grad=_max_rule(lambda a, b: a < b))
-minimum = elementwise("minimum", _prim("minimum", np.minimum), ("input", "other"), inplace=False, complex_ok=False,
+minimum = elementwise("minimum", _prim("minimum", np.minimum), ("input", "other"), numbers="none", inplace=False, complex_ok=False,
                       grad=_max_rule(lambda a, b: a > b))
-fmax = elementwise("fmax", _prim("fmax", np.fmax), ("input", "other"), inplace=False, complex_ok=False,
+fmax = elementwise("fmax", _prim("fmax", np.fmax), ("input", "other"), numbers="none", inplace=False, complex_ok=False,
                    grad=dict(input=lambda g, input, other: _choose((input >= other) | other.isnan(), g, g * 0),
                              other=lambda g, input, other: _choose((input >= other) | other.isnan(), g * 0, g)))
-fmin = elementwise("fmin", _prim("fmin", np.fmin), ("input", "other"), inplace=False, complex_ok=False,
+fmin = elementwise("fmin", _prim("fmin", np.fmin), ("input", "other"), numbers="none", inplace=False, complex_ok=False,
                    grad=dict(input=lambda g, input, other: _choose((input <= other) | other.isnan(), g, g * 0),
                              other=lambda g, input, other: _choose((input <= other) | other.isnan(), g * 0, g)))
-atan2 = elementwise("atan2", _prim("atan2", np.arctan2), ("input", "other"), kind="int_to_float", complex_ok=False,
+def _inverse_square(x, y):
+    """1 / (x² + y²), 0 at the origin."""
+    square = x * x + y * y
+    return _choose(square == 0, square, square.reciprocal())
+
+
+atan2 = elementwise("atan2", _prim("atan2", np.arctan2), ("input", "other"), numbers="none", kind="int_to_float", complex_ok=False,
                     aliases=("arctan2",),
-                    grad=dict(input=lambda g, input, other: g * other / (input * input + other * other),
-                              other=lambda g, input, other: -g * input / (input * input + other * other)))
-hypot = elementwise("hypot", _prim("hypot", np.hypot), ("input", "other"), complex_ok=False, bool_ok=False,
+                    grad=dict(input=lambda g, input, other: g * other * _inverse_square(input, other),
+                              other=lambda g, input, other: -g * input * _inverse_square(input, other)))
+hypot = elementwise("hypot", _prim("hypot", np.hypot), ("input", "other"), numbers="none", complex_ok=False, bool_ok=False,
                     grad=dict(input=lambda g, input, out: g * (input / out), other=lambda g, other, out: g * (other / out)))
-copysign = elementwise("copysign", _prim("copysign", np.copysign), ("input", "other"), kind="int_to_float", complex_ok=False,
+copysign = elementwise("copysign", _prim("copysign", np.copysign), ("input", "other"), numbers="other", kind="int_to_float", complex_ok=False,
                        grad=dict(input=lambda g, input, out: _choose(input == 0, g * 0, g * (out / input)), other=lambda g: g * 0))
 nextafter = elementwise("nextafter", _prim("nextafter", np.nextafter), ("input", "other"), only="f",
-                        grad=dict(input=lambda g: g, other=lambda g: g * 0))
+                        numbers="none",
+                        grad=dict(input=lambda g, input, other: _choose(input == other, g.new_zeros(()), g),
+                                  other=lambda g, input, other: _choose(input == other, g, g.new_zeros(()))))
 
 
 def _clamp_mask(input, low, high):

@@ -25,10 +25,10 @@ def _host(name: str, function: str | None = None):
 
 
 def _function(path: str, grad, function: str | None = None, inputs: tuple[str, ...] = ("input",), method: bool = False,
-              aliases: tuple[str, ...] = ()):
+              aliases: tuple[str, ...] = (), numbers: str = "one"):
     short = path.rpartition(".")[2]
     return elementwise(path, _host(short, function), inputs, kind="int_to_float", complex_ok=False, grad=grad, method=method,
-                       inplace=method, aliases=aliases)
+                       inplace=method, aliases=aliases, numbers=numbers)
 
 
 def _no_derivative(path: str, inputs: tuple[str, ...]) -> dict:
@@ -92,10 +92,10 @@ def _density(g, input, other):
 
 
 igamma = _function("igamma", {**_no_derivative("igamma with respect to its first argument", ("input",)), "other": _density},
-                   inputs=("input", "other"), method=True)
+                   inputs=("input", "other"), method=True, numbers="none")
 igammac = _function("igammac", {**_no_derivative("igammac with respect to its first argument", ("input",)),
                                 "other": lambda g, input, other: -_density(g, input, other)},
-                    inputs=("input", "other"), method=True)
+                    inputs=("input", "other"), method=True, numbers="none")
 
 
 @operator(inplace=True)
@@ -139,7 +139,7 @@ entr = elementwise("special.entr", primitive("special.entr", "elementwise", infe
 
 def _i1_over(input, out):
     """I₁(x)/x, ½ at 0."""
-    return where(input == 0, out.new_full((), 0.5), out / _nonzero(input))
+    return where(abs(input) > 0, out / _nonzero(input), out.new_full((), 0.5))
 
 
 i0 = _function("i0", dict(input=lambda g, input: g * i1(input)), method=True)
