@@ -1,6 +1,6 @@
 """The line: a graph to a program, stage by stage.
 
-    graph ▶ split ▶ schedule ▶ lower ▶ optimise ▶ plan memory ▶ emit ▶ load ▶ run
+    graph ▶ join folds ▶ split sums ▶ schedule ▶ lower ▶ optimise ▶ plan memory ▶ emit ▶ load ▶ run
 
 Every stage is a pure function from one printable value to the next; `Program.stages` shows them all. Memory is planned
 once the kernels are known, because only their index maps say which buffers may be shared.
@@ -27,6 +27,7 @@ from . import lower as lowering
 from . import optimise as optimisation
 from . import schedule as scheduling
 from .contraction import lower_contraction
+from .folds import join_folds
 from .loops import Launch
 from .plan import ARENA, FAULTS, FIRST, SCALARS, Plan, plan
 from .schedule import Schedule, Step
@@ -93,7 +94,7 @@ def load_kernels(launches: list[Launch], target: features.Target) -> dict[str, l
 
 def compile_graph(graph: Graph, target: features.Target | None = None) -> Program:
     """A graph as a program of native kernels. Pure but for the caches of code; safe in any thread."""
-    graph = split_sums(graph)
+    graph = split_sums(join_folds(graph))
     if VERIFY:
         graph.verify()
     target = target or features.host()
