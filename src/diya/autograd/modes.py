@@ -9,6 +9,7 @@ from typing import Any
 
 class _Modes(threading.local):
     grad = True
+    dual = False                 # inside of `forward_ad.dual_level`, where everything goes on the tape
     inference = False
     anomaly = False
     check_nan = True
@@ -76,7 +77,7 @@ class no_grad(_Switch):
         return self if function is None else self(function)
 
     def __enter__(self):
-        self.previous, modes.grad = modes.grad, self.value
+        self.previous, modes.grad = modes.grad, self.value or modes.dual
         return None
 
     def __exit__(self, *_):
@@ -94,10 +95,10 @@ class set_grad_enabled(_Switch):
 
     def __init__(self, mode: bool):
         self.mode, self.previous = bool(mode), modes.grad
-        modes.grad = self.mode
+        modes.grad = self.mode or modes.dual
 
     def __enter__(self):
-        modes.grad = self.mode
+        modes.grad = self.mode or modes.dual
 
     def __exit__(self, *_):
         modes.grad = self.previous

@@ -51,6 +51,8 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
     ``captures`` maps an edge to positions of ``results`` that want the gradient arriving there; with it only what leads
     to a capture is computed. Without ``accumulate`` leaves' ``.grad`` stay as they are.
     """
+    if modes.dual:
+        create_graph = retain_graph = True
     tape = mark = None
     if captures is None and not create_graph and len(roots) == 1:
         tape = replay.read(*roots[0], grads[0])

@@ -55,6 +55,16 @@ class Scope:
             stack += node.edges
         return False
 
+    def reached(self, x: Tensor) -> set:
+        """The nodes of this transform's variables that a tensor depends on."""
+        stack, seen = [edge_of(x)], set()
+        while stack:
+            edge = stack.pop()
+            if edge is not None and edge[0] not in seen and edge[0].sequence >= self.start:
+                seen.add(edge[0])
+                stack += edge[0].edges
+        return seen & self.own
+
     def settled(self, tree: Any) -> Any:
         """A result, off the tape where only this transform's own variables are behind it."""
         leaves, rebuild = flatten(tree)
