@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -13,26 +14,39 @@ from ..dtypes import bool_, int64, uint8
 from ..graph import Node, Type, broadcast_shapes, primitive, type_of
 from ..runtime.arrays import copy, empty
 from ..runtime.buffer import Buffer
-from ..tensor import Tensor, _from_array, assign, check_inplace, from_node, wrap_dim
-from .movement import cast, slice_dim
+from ..tensor import Tensor, _from_array, assign, check_inplace, from_node, view_of, wrap_dim
+from .movement import _SELECT_RULE, cast, slice_dim
 from .record import is_number, operator
 
 # -- primitives --------------------------------------------------------------------------------------------------------
 
 
-def _check(index: np.ndarray, size: int, dim: int, least: int | None = None) -> None:
-    """Raises IndexError for a position outside [least, size), where ``least`` is −size unless given."""
+def _check(index: np.ndarray, size: int, dim: int, least: int | None = None) -> bool:
+    """Raises IndexError for a position outside [least, size), where ``least`` is −size unless given. Whether all are in
+    [0, size)."""
     if not index.size or int(index.view(np.uint64).max()) < size:  # one pass: negative ones are huge as unsigned
-        return
+        return True
     low, high = int(index.min()), int(index.max())
     if low < (-size if least is None else least) or high >= size:
         raise IndexError(f"index {high if high >= size else low} is out of bounds for dimension {dim} with size {size}")
+    return False
+
+
+_last_checked: tuple = (None, None)  # an index that was found to be within [0, size): a reference to its node; its layout, size
 
 
 def check_now(index: Tensor, size: int, dim: int, least: int | None = None) -> None:
     """Bounds at the user's line, where the positions are known already (a batch of labels, a constant)."""
-    if isinstance(index._storage.node.value, Buffer):
-        _check(elements(index), size, dim, least)
+    global _last_checked
+    storage = index._storage
+    node = storage.node
+    if node.value.__class__ is Buffer:
+        what = (index._type, index._strides, index._offset, size)
+        known, of = _last_checked
+        if known is not None and known() is node and of == what:
+            return
+        if _check(elements(index), size, dim, least) and storage.exports is None:
+            _last_checked = ref(node), what
 
 
 def elements(x: Tensor) -> np.ndarray:
@@ -40,7 +54,11 @@ def elements(x: Tensor) -> np.ndarray:
     buffer, type = x._storage.buffer(), x._type
     if x._strides is None and buffer.nbytes == type.nbytes:
         return buffer.typed(type.shape, type.dtype.numpy)
-    return x._array_of(x._storage.node)
+    if not type.numel:
+        return np.empty(type.shape, type.dtype.numpy)
+    item = type.dtype.itemsize
+    strides = tuple([s * item for s in x._strides or type.strides])
+    return np.ndarray(type.shape, type.dtype.numpy, buffer.array, x._offset * item, strides)
 
 
 def _infer_index(attrs, x: Type, *indices: Type) -> Type:
@@ -99,13 +117,15 @@ def _wide(x: Tensor) -> bool:
 
 def take_at(x: Tensor, indices: list[Tensor]) -> Tensor:
     """``x[i₀, i₁, …]`` on the leading dimensions."""
-    for d, i in enumerate(indices):
-        check_now(i, x.shape[d], d)
-    tracked = x._rg and modes.grad
-    nodes = (x._borrow(), *operands(tracked, *indices))
-    out = from_node(engine.record(INDEX, nodes, None))
-    if tracked:
-        track(_index_rule(len(indices)), (out,), (x, *indices), nodes, {})
+    d = 0
+    for i in indices:
+        check_now(i, x._type.shape[d], d)
+        d += 1
+    if not (x._rg and modes.grad):
+        return from_node(engine.record(INDEX, (x._borrow(), *[i._borrow() for i in indices])))
+    nodes = (x._borrow(), *[i._value() for i in indices])
+    out = from_node(engine.record(INDEX, nodes))
+    track(_index_rule(len(indices)), (out,), (x, *indices), nodes, {})
     return out
 
 
@@ -259,11 +279,52 @@ def _back(rank_index: int, at: int, rest: int) -> list[int]:
     return moved[:at] + list(range(rank_index)) + moved[at:]
 
 
+def _getitem_quick(self: Tensor, key) -> Tensor | None:
+    """The commonest keys, without the parsing of the others; None if the key is not one of them."""
+    kind = key.__class__
+    shape = self._type.shape
+    if kind is Tensor:
+        index: Type = key._type
+        if index.dtype is int64 and shape:
+            node = key._storage.node
+            if index.shape or key._rg:
+                return take_at(self, [key])
+            if isinstance(node.value, Buffer):
+                return _selected(self, int(elements(key)))
+        elif index.dtype is bool_ and shape == index.shape and shape and not (self._rg and modes.grad):
+            mask = engine.observe(key._value()).typed(shape, index.dtype.numpy)
+            if isinstance(self._storage.node.value, Buffer):  # both are known: so is the result
+                return _from_array(elements(self)[mask], self._type.dtype)
+    elif not shape:
+        return None
+    elif kind is int:
+        return _selected(self, key)
+    elif kind is slice and (key.start is None or key.start.__class__ is int) and (key.stop is None or key.stop.__class__ is int) \
+            and (key.step is None or key.step.__class__ is int) and not (key.start is None is key.stop):
+        return slice_dim(self, 0, key.start, key.stop, 1 if key.step is None else key.step)
+    return None
+
+
+def _selected(self: Tensor, index: int) -> Tensor:
+    shape, strides = self._type.shape, self._strides or self._type.strides
+    size = shape[0]
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension 0 with size {size}")
+    index %= size
+    return view_of(self, tuple.__getitem__(shape, _REST), strides[1:], self._offset + index * strides[0], _SELECT_RULE, dim=0,
+                   index=index)
+
+
+_REST = slice(1, None)
+
+
 def getitem(self: Tensor, key) -> Tensor:
+    quick = _getitem_quick(self, key)
+    if quick is not None:
+        return quick
     view, advanced, _ = _parse(self, key)
     if not advanced:
         if view is self:
-            from ..tensor import view_of
             from .movement import _ALIAS_RULE
             return view_of(self, self.shape, self.stride(), self._offset, _ALIAS_RULE)
         return view
