@@ -137,17 +137,68 @@ def zeta(x, q):
 
 
 def polygamma(n: int, x):
-    """ψ⁽ⁿ⁾(x) = (−1)ⁿ⁺¹ n! ζ(n+1, x) (DLMF 25.11.12)."""
+    """ψ⁽ⁿ⁾(x) = (−1)ⁿ⁺¹ n! ζ(n+1, x) (DLMF 25.11.12); at infinity what PyTorch has."""
     if n == 0:
         return digamma(x)
-    return (-1.0) ** (n + 1) * math.factorial(n) * zeta(float(n + 1), x)
+    out = (-1.0) ** (n + 1) * math.factorial(n) * zeta(float(n + 1), x)
+    if n > 1:
+        return np.where(np.isposinf(x), np.nan, out)
+    return np.where(np.isneginf(x), np.nan, np.where(np.isposinf(out) & (x < 0), _reflected_pole(x), out))
+
+
+def _reflected_pole(x):
+    """(π / sin πx)² in the type of x: what PyTorch's reflection makes of the poles of ψ′, large but finite."""
+    pi = np.asarray(x).dtype.type(math.pi)
+    with np.errstate(all="ignore"):
+        return (pi / np.sin(pi * x)) ** 2
+
+
+def _stirling(a):
+    """log Γ(a) − (a − ½) log a + a − ½ log 2π, for a ≥ 8 (DLMF 5.11.1)."""
+    inverse = 1 / (a * a)
+    series = np.zeros_like(a)
+    for k in range(len(BERNOULLI), 0, -1):
+        series = series * inverse + BERNOULLI[k - 1] / (2 * k * (2 * k - 1))
+    return series / a
+
+
+def _excess(t):
+    """t − log(1 + t), by its series where the difference would cancel."""
+    near = np.abs(t) < 0.1
+    s = np.where(near, t, 0.0)
+    total = np.zeros_like(s)
+    for k in range(18, 1, -1):
+        total = (total + (-1) ** k / k) * s
+    return np.where(near, total * s, t - np.log1p(t))
+
+
+# Temme's expansion of the incomplete gamma functions for large a (DLMF 8.12.7–8): coefficients of c₀ and c₁ in η.
+_TEMME = ((-1 / 3, 1 / 12, -2 / 135, 1 / 864, 1 / 2835, -139 / 777600), (-1 / 540, -1 / 288, 1 / 378, -77 / 77760))
+_LARGE = 1e5
+
+
+def _uniform(a, x):
+    """(P, Q) for a > ``_LARGE``."""
+    t = (x - a) / a
+    half = a * _excess(t)  # a η²/2
+    eta = np.copysign(np.sqrt(2 * half / a), t)
+    bend = sum(np.polynomial.polynomial.polyval(np.clip(eta, -0.2, 0.2), c) / a ** k for k, c in enumerate(_TEMME))
+    rest = np.exp(-half) / np.sqrt(2 * math.pi * a) * bend
+    root = np.copysign(np.sqrt(half), t)
+    return 0.5 * erfc(-root) - rest, 0.5 * erfc(root) + rest
 
 
 def _incomplete(a, x):
     """(P, Q), the regularised incomplete gamma functions: the series (DLMF 8.7.1) where x < a + 1, the continued
-    fraction (8.9.2) elsewhere."""
+    fraction (8.9.2) elsewhere, Temme's expansion for large a."""
+    huge = a > _LARGE
+    if huge.any():
+        inside = _incomplete(np.where(huge, 1.0, a), np.where(huge, 1.0, x))
+        return tuple(np.where(huge, u, v) for u, v in zip(_uniform(a, x), inside, strict=True))
     series = x < a + 1
-    scale = np.exp(a * np.log(x) - x - lgamma(a))
+    large = np.where(a < 8, 8.0, a)
+    scale = np.where(a < 8, np.exp(a * np.log(x) - x - lgamma(a)),
+                     np.sqrt(large / (2 * math.pi)) * np.exp(-large * _excess((x - large) / large) - _stirling(large)))
     term = np.where(series, 1 / a, 0.0)
     total, k = term, 0
     while k < 20000 and np.any(np.abs(term) > np.abs(total) * 1e-17):
@@ -305,8 +356,8 @@ def _first_kind(order: int):
         near = size <= 25
         out = _bessel_j_orders([order], np.where(near, size, 0.0))[0]
         out = np.where(near, out, _hankel(order, np.where(near, 30.0, size), "j"))
-        out = np.where(np.isinf(x), 0.0, np.where(np.isnan(x), np.nan, out))
-        return np.where(x < 0, -out, out) if order else out
+        out = np.where(np.isfinite(x), out, np.nan)  # at infinity too, as PyTorch has it
+        return np.where(x == 0, x, np.where(x < 0, -out, out)) if order else out
     return _chunked(j)
 
 
@@ -451,17 +502,21 @@ def airy_ai(x):
     turn = z - math.pi / 4
     left = (np.cos(turn) * even + np.sin(turn) * odd) / (math.sqrt(math.pi) * far ** 0.25)
     out = np.where(near, out, np.where(x > 0, right, left))
-    return np.where(np.isnan(x) | np.isneginf(x), np.nan, out)
+    return np.where(np.isfinite(x), out, np.nan)  # at infinity too, as PyTorch has it
 
 
 # -- orthogonal polynomials ------------------------------------------------------------------------------------------------
 
 
 def _polynomial(first, step, closed=None, limit: float = math.inf):
-    """pₙ(x) by its three-term recurrence: p₀ = 1, p₁ = ``first(x)``, pₖ₊₁ = ``step(k, x, pₖ, pₖ₋₁)``. ``closed(x, n)``
-    gives (where, values) of a closed form."""
-    @_flat
+    """pₙ(x) by its three-term recurrence: p₀ = 1, p₁ = ``first(x)``, pₖ₊₁ = ``step(k, x, pₖ, pₖ₋₁)``, in the type of x, which
+    decides where it overflows. ``closed(x, n)`` gives (where, values) of a closed form."""
     def p(x, n):
+        x, n = np.broadcast_arrays(x, n)
+        with np.errstate(all="ignore"):
+            return flat(x.reshape(-1).astype(np.result_type(x, np.float32), copy=False), n.reshape(-1)).reshape(x.shape)
+
+    def flat(x, n):
         order = np.where(np.abs(n) < 2.0 ** 63, np.trunc(n), -1)  # as a conversion to int64 leaves it
         ones = np.ones_like(x)
         known = np.zeros(x.shape, bool)
@@ -499,7 +554,7 @@ def _one(n):
 
 
 def _shifted(function):
-    return lambda x, n: function(2 * np.asarray(x, np.float64) - 1, n)
+    return lambda x, n: function(2 * np.asarray(x) - 1, n)
 
 
 chebyshev_t = _chebyshev(lambda x: x, lambda t, n: np.cos(n * t), _one, _one)

@@ -113,7 +113,8 @@ _true_divide = elementwise("true_divide", DIV, ("input", "other"), kind="int_to_
 neg = elementwise("neg", _prim("neg", np.negative), bool_ok=False, aliases=("negative",), grad=dict(input=lambda g: -g))
 def _alpha(name: str, core):
     def scaled(input, other, alpha):
-        if isinstance(alpha, bool) and result_type(input, other) is not bool_ or isinstance(alpha, complex) and not _is_complex(input, other):
+        if isinstance(alpha, bool) and result_type(input, other) is not bool_ \
+                or isinstance(alpha, complex) and not _is_complex(input, other):
             raise RuntimeError(f"{name}(): Boolean alpha only supported for Boolean results." if isinstance(alpha, bool) else
                                f"{name}(): for non-complex input tensors, argument alpha must not be a complex number.")
         if isinstance(alpha, float) and result_type(input, other).kind not in "fc":
@@ -246,7 +247,8 @@ _POW = _prim("pow", _int_pow)
 
 def _one_tensor(input, other) -> None:
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        raise WrongArgument(f"expected a Tensor for one operand at least, got {type(input).__name__} and {type(other).__name__}", input)
+        raise WrongArgument(f"expected a Tensor for one operand at least, got {type(input).__name__} and {type(other).__name__}",
+                            input)
 
 
 def _pow_grad_exponent(g, input, exponent, out):
@@ -510,12 +512,13 @@ atan2 = elementwise("atan2", _prim("atan2", np.arctan2), ("input", "other"), num
                               other=lambda g, input, other: -g * input * _inverse_square(input, other)))
 hypot = elementwise("hypot", _prim("hypot", np.hypot), ("input", "other"), numbers="none", complex_ok=False, bool_ok=False,
                     grad=dict(input=lambda g, input, out: g * (input / out), other=lambda g, other, out: g * (other / out)))
-copysign = elementwise("copysign", _prim("copysign", np.copysign), ("input", "other"), numbers="other", kind="int_to_float", complex_ok=False,
+copysign = elementwise("copysign", _prim("copysign", np.copysign), ("input", "other"), numbers="other", kind="int_to_float",
+                       complex_ok=False,
                        grad=dict(input=lambda g, input, out: _choose(input == 0, g * 0, g * (out / input)), other=lambda g: g * 0))
 nextafter = elementwise("nextafter", _prim("nextafter", np.nextafter), ("input", "other"), only="f",
                         numbers="none",
                         grad=dict(input=lambda g, input, other: _choose(input == other, g.new_zeros(()), g),
-                                  other=lambda g, input, other: _choose(input == other, g, g.new_zeros(()))))
+                                  other=lambda g: g * 0))
 
 
 def _clamp_mask(input, low, high):

@@ -557,7 +557,8 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
 
     core.__name__ = core.__qualname__ = short
     code = f"def {short}({', '.join(inputs)}): return core({', '.join(inputs)})"
-    scope: dict[str, Any] = {"core": core if numbers == "any" or len(inputs) != 2 else _refusing_numbers(core, short, inputs, numbers)}
+    any_number = numbers == "any" or len(inputs) != 2
+    scope: dict[str, Any] = {"core": core if any_number else _refusing_numbers(core, short, inputs, numbers)}
     exec(compile(code, __file__, "exec"), scope)  # a function with PyTorch's parameter names
     public = _public(scope[short], path, True)
     public.core = core  # type: ignore[attr-defined]

@@ -139,13 +139,18 @@ entr = elementwise("special.entr", primitive("special.entr", "elementwise", infe
 
 def _i1_over(input, out):
     """I₁(x)/x, ½ at 0."""
-    return where(abs(input) > 0, out / _nonzero(input), out.new_full((), 0.5))
+    return where(input == 0, out.new_full((), 0.5), out / _nonzero(input))
+
+
+def _i1_rule(slope):
+    """``slope(x, I₁(x))``, ½ at 0, and where PyTorch's comparison with 0 fails: at NaN."""
+    return dict(input=lambda g, input, out: g * where(abs(input) > 0, slope(_nonzero(input), out), out.new_full((), 0.5)))
 
 
 i0 = _function("i0", dict(input=lambda g, input: g * i1(input)), method=True)
 i0e = _function("special.i0e", dict(input=lambda g, input, out: g * (i1e(input) - input.sgn() * out)))
-i1 = _function("special.i1", dict(input=lambda g, input, out: g * (i0(input) - _i1_over(input, out))))
-i1e = _function("special.i1e", dict(input=lambda g, input, out: g * (i0e(input) - out * input.sgn() - _i1_over(input, out))))
+i1 = _function("special.i1", _i1_rule(lambda x, out: i0(x) - out / x))
+i1e = _function("special.i1e", _i1_rule(lambda x, out: i0e(x) - out * (x.sgn() + 1 / x)))
 modified_bessel_i0 = _function("special.modified_bessel_i0", dict(input=lambda g, input: g * i1(input)), "i0")
 modified_bessel_i1 = _function("special.modified_bessel_i1",
                                dict(input=lambda g, input, out: g * (i0(input) - _i1_over(input, out))), "i1")
