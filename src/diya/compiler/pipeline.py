@@ -20,7 +20,7 @@ from typing import Any
 
 from .. import interpret
 from ..counters import counters
-from ..graph import LEAF, SCALAR, Graph
+from ..graph import SCALAR, Graph
 from ..runtime.buffer import Buffer, allocate
 from ..runtime.cpu import features, load, replay
 from . import lower as lowering
@@ -39,6 +39,7 @@ SHARED = 16 * SMALL
 
 _entries: OrderedDict[tuple, load.Entry] = OrderedDict()
 VERIFY = False       # tests turn it on: every stage's verifier runs
+watch: Any = None    # watch(program, arguments) gives the segments that a run goes through (see profiler/timing.py)
 
 
 def launches_of(schedule: Schedule, target: features.Target) -> list[Launch]:
@@ -52,7 +53,7 @@ def launches_of(schedule: Schedule, target: features.Target) -> list[Launch]:
             out += optimisation.optimise(lowered, target, temporaries)
         elif lowered.contraction is not None:
             c, a, b, result, epilogue, values = lowered.contraction
-            out += lower_contraction(c, a, b, result, epilogue, target, values)
+            out += [x._replace(step=lowered.step) for x in lower_contraction(c, a, b, result, epilogue, target, values)]
         else:
             step = lowered.step
             reads = tuple(dict.fromkeys(r.value for r in step.reads))
@@ -184,7 +185,7 @@ class Program:
             slots[slot] = b.address
         address = slots.buffer_info()[0]
         try:
-            for segment in self.segments:
+            for segment in self.segments if watch is None else watch(self, arguments):
                 if isinstance(segment, Step):
                     self._host(segment, arguments, arena, made, slots)
                 else:
