@@ -307,10 +307,6 @@ class Kernel:
         count = self.f.min(count, self.lanes)
         return self.f(f"icmp slt {self.ints} {self.iota}, {self.splat32(count)}")
 
-    def splat_mask(self, bit: str) -> str:
-        one = self.f(f"insertelement {self.bools} poison, i1 {bit}, i32 0")
-        return self.f(f"shufflevector {self.bools} {one}, {self.bools} poison, {self.ints} zeroinitializer")
-
     # -- reading and writing vectors ----------------------------------------------------------------------------------
     def along(self, m: _Map, stream: str, steps: str, i, left, checks: int = 0, slot: int = 0) -> _Along:
         """Index values ``i, i + 1, …`` of which ``left`` exist."""
@@ -786,8 +782,10 @@ class Kernel:
                     self._multiply(height, left, kc, strip, panel, view)
                 for flat in self.each_case([x for row in alongs for x in row]):
                     cases = [flat[t:t + tile.vectors] for t in range(0, len(flat), tile.vectors)]
+                    with f.otherwise(begins), f.loop(0, height) as r:
+                        self._add_earlier(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, cases[0])
                     with f.loop(0, height) as r:
-                        self._store_row(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, cases, begins, ends)
+                        self._store_row(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, cases, ends)
 
     def _panel(self, pointers, part, columns, column, left, depth) -> tuple[str, Any, Any]:
         """Where a panel of b lies, how far apart its rows are, and how far on to prefetch."""
@@ -910,32 +908,44 @@ class Kernel:
             for line in range(0, self.form.tile.width * c.dtype.itemsize, 64):
                 prefetch(f, f.at("i8", at, line), 1, 3)
 
-    def _store_row(self, pointers, part, rows, row, r, column, alongs, begins, ends) -> None:
-        """A row of the tile: what earlier blocks of the depth left is added; the last block's sum is the result."""
-        f, b, form, tile = self.f, self.b, self.form, self.form.tile
-        bases = [f.at(b.memory(c.dtype), pointers[f"c{t}"], rows.scalar(f"c{t}", row)) for t, c in enumerate(form.c)]
-        real = self.real
-        if form.spill:
-            kept = f.at(real, part["partial"], f.add(f.mul(row, self.arg["n.block"]), column))
-        sums = []
-        for v in range(tile.vectors):
-            at = f.add(f.mul(r, tile.width), v * self.lanes)
-            value = Value(f.load(self.vec, f.at(real, self.tile, at), 64), form.accumulator, self.lanes)
-            old = f(f"xor {self.bools} {self.splat_mask(begins)}, splat (i1 true)")
-            old = f(f"and {self.bools} {old}, {alongs[0][v].mask}")
+    def _kept(self, part, row, column) -> str:
+        """Where the partial sums of a row wait for the next block of the depth."""
+        return self.f.at(self.real, part["partial"], self.f.add(self.f.mul(row, self.arg["n.block"]), column))
+
+    def _sums(self, r) -> list[tuple[str, Value]]:
+        """A row of the tile: the address and the value of each vector."""
+        f, form = self.f, self.form
+        places = [f.at(self.real, self.tile, f.add(f.mul(r, form.tile.width), v * self.lanes))
+                  for v in range(form.tile.vectors)]
+        return [(at, Value(f.load(self.vec, at, 64), form.accumulator, self.lanes)) for at in places]
+
+    def _add_earlier(self, pointers, part, rows, row, r, column, alongs) -> None:
+        """Adds to a row of the tile what earlier blocks of the depth left. A pass of its own, since most sums have one
+        block, and a load under an empty mask from memory that may not exist takes as long as a fault."""
+        f, b, form = self.f, self.b, self.form
+        base = f.at(b.memory(form.c[0].dtype), pointers["c0"], rows.scalar("c0", row))
+        for v, (at, value) in enumerate(self._sums(r)):
             if form.spill:
-                before = b.load(f.at(real, kept, v * self.lanes), form.accumulator, self.lanes, old)
+                kept = f.at(self.real, self._kept(part, row, column), v * self.lanes)
+                before = b.load(kept, form.accumulator, self.lanes, alongs[v].mask)
             else:
-                before = self.load(form.accumulator, bases[0], alongs[0][v], old)
-            sums.append(b.add(value, before))
+                before = self.load(form.accumulator, base, alongs[v], alongs[v].mask)
+            f.store(self.vec, b.add(value, before).text, at, 64)
+
+    def _store_row(self, pointers, part, rows, row, r, column, alongs, ends) -> None:
+        """A row of the tile to memory: the last block's sum is the result."""
+        f, b, form = self.f, self.b, self.form
+        bases = [f.at(b.memory(c.dtype), pointers[f"c{t}"], rows.scalar(f"c{t}", row)) for t, c in enumerate(form.c)]
+        sums = [value for _, value in self._sums(r)]
         if not form.spill and form.epilogue is None:
             for v, value in enumerate(sums):
                 self.store(value, bases[0], alongs[0][v])
             return
         with f.otherwise(ends):
+            kept = self._kept(part, row, column)
             for v, value in enumerate(sums):
                 if form.spill:
-                    b.store(value, f.at(real, kept, v * self.lanes), self.lanes)
+                    b.store(value, f.at(self.real, kept, v * self.lanes), self.lanes)
                 else:
                     self.store(value, bases[0], alongs[0][v])
         with f.when(ends):
