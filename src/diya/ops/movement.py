@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -830,10 +831,14 @@ def cat(tensors, dim=0):
     out = from_node(node) if order is None else strided_from_node(node, order)
     if modes.grad and any(x._rg for x in tensors):
         left_out = [x for x in tensors if tuple(x.shape) == (0,)] if tuple(first.shape) != (0,) else []
-        rule = Rule("Cat", tuple(f"tensor{i}" for i in range(len(tensors))), _cat_grad)
-        track(rule, (out,), (*used, *left_out), (*nodes, *[x._value() for x in left_out]),
+        track(_cat_rule(len(tensors)), (out,), (*used, *left_out), (*nodes, *[x._value() for x in left_out]),
               {"dim": dim, "sizes": [x.shape[dim] for x in used], "left_out": len(left_out)})
     return out
+
+
+@lru_cache(1024)
+def _cat_rule(count: int) -> Rule:
+    return Rule("Cat", tuple(f"tensor{i}" for i in range(count)), _cat_grad)
 
 
 def _common_format(tensors: list[Tensor]) -> tuple[int, ...] | None:
