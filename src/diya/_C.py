@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import Enum
 from types import SimpleNamespace
+from typing import Any
 
 from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import set_grad_enabled as _set_grad_enabled  # noqa: F401
+from .autograd.modes import modes
 from .device import device as device
 from .dtypes import dtype as dtype
 from .graph import Size as Size
@@ -25,9 +29,79 @@ def _are_functorch_transforms_active() -> bool:
     return False
 
 
+class DispatchKey(Enum):
+    """Names of PyTorch's dispatcher, which is not here: diya's operators have one implementation."""
+
+    CPU, CUDA, XPU, Meta, AutocastCPU, AutocastCUDA, AutocastXPU, AutogradCPU, AutogradCUDA, Autograd, ADInplaceOrView, \
+        CompositeImplicitAutograd, CompositeExplicitAutograd, Python, Functionalize, FuncTorchBatched = range(16)
+
+
+class DispatchKeySet(frozenset):
+    """A set of `DispatchKey`."""
+
+    def __new__(cls, keys: Any = ()):
+        return super().__new__(cls, (keys,) if isinstance(keys, DispatchKey) else keys)
+
+    def __or__(self, other: Any) -> DispatchKeySet:
+        return DispatchKeySet(super().__or__(other))
+
+
+class _ExcludeDispatchKeyGuard:
+    """A block without some of the dispatcher's steps. Of those there is autocast here."""
+
+    def __init__(self, keys: DispatchKeySet):
+        self.autocast = DispatchKey.AutocastCPU in keys
+
+    def __enter__(self) -> None:
+        self.previous = modes.autocast
+        if self.autocast:
+            modes.autocast = None
+
+    def __exit__(self, *exc) -> None:
+        modes.autocast = self.previous
+
+
+class DisableTorchFunctionSubclass:
+    """A block in which classes of tensors override nothing."""
+
+    def __enter__(self) -> None:
+        self.previous, modes.subclasses = modes.subclasses, False
+
+    def __exit__(self, *exc) -> None:
+        modes.subclasses = self.previous
+
+
+class DisableTorchFunction(DisableTorchFunctionSubclass):
+    """A block in which neither classes nor modes override anything."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self.modes, modes.function_modes = modes.function_modes, ()
+
+    def __exit__(self, *exc) -> None:
+        super().__exit__()
+        modes.function_modes = self.modes
+
+
+def _disabled_torch_function_impl(function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    """A ``__torch_function__`` that overrides nothing: results are plain tensors."""
+    with DisableTorchFunctionSubclass():
+        return function(*args, **(kwargs or {}))
+
+
+def _get_default_device() -> str:
+    return "cpu"
+
+
+def _get_accelerator() -> device:
+    """The device that things are computed on."""
+    return device("cpu")
+
+
 def _get_privateuse1_backend_name() -> str:
     return "privateuseone"
 
 
 _functorch = SimpleNamespace(is_batchedtensor=lambda tensor: False, is_legacy_batchedtensor=lambda tensor: False,
                              is_gradtrackingtensor=lambda tensor: False, is_functorch_wrapped_tensor=lambda tensor: False)
+_TensorMeta = type

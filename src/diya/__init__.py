@@ -85,11 +85,11 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "multiprocessing": "multiprocessing", "hub": "hub", "library": "library", "masked": "masked",
          "accelerator": "accelerator", "cpu": "cpu", "mtia": "mtia",
          "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_C": "_C"}
-_LAZY |= {_k: _k for _k in ("_dynamo", "_inductor", "_utils", "_tensor", "_tensor_str", "functional", "__config__")}
+_LAZY |= {_k: _k for _k in ("_dynamo", "_inductor", "_utils", "_tensor", "_tensor_str", "functional", "__config__", "ao",
+                                "quantization", "_jit_internal", "futures")}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explanation"}
-_FROM |= {f"float8_{_k}": "_float8" for _k in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")}
 _FROM |= dict.fromkeys(("get_num_threads", "set_num_threads"), "runtime.cpu.threads")
 _FROM |= dict.fromkeys((
     "autocast", "is_autocast_enabled", "is_autocast_cpu_enabled", "is_autocast_cache_enabled", "get_autocast_dtype",
@@ -139,4 +139,8 @@ def __getattr__(name: str) -> _Any:
         from . import _foreach
         value = globals()[name] = _foreach.find(name.removeprefix("_foreach_"))
         return value
-    raise AttributeError(f"module 'diya' has no attribute {name!r}: this part of torch is not implemented")
+    from ._named_dtypes import DTYPES
+    if name in DTYPES:
+        return DTYPES[name]
+    from ._absent import torch_name
+    return torch_name(name)

@@ -23,7 +23,7 @@ class _Class(type):
 def absent(module: str, names: str, why: str, error: type[Exception] = NotImplementedError) -> Callable[[str], Any]:
     """``__getattr__`` for a module: a name of ``names`` is a function that raises ``error`` when called or, if it begins
     with a capital, a class that raises when made. No object is an instance of it."""
-    public = "torch" + module[len("diya"):]
+    public = "torch" + module[len(__name__.partition(".")[0]):]
     missing = frozenset(names.split())
 
     def find(name: str) -> Any:
@@ -42,3 +42,19 @@ def absent(module: str, names: str, why: str, error: type[Exception] = NotImplem
         setattr(sys.modules[module], name, made)
         return made
     return find
+
+
+_QUANTISED = """choose_qparams_optimized dequantize empty_quantized fake_quantize_per_channel_affine fake_quantize_per_tensor_affine
+    fused_moving_avg_obs_fake_quant int_repr q_per_channel_axis q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point
+    quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic quantized_batch_norm quantized_max_pool1d
+    quantized_max_pool2d"""
+_FILES = "PyTorchFileReader PyTorchFileWriter"
+_find_quantised = absent("diya", _QUANTISED, "diya has no quantised tensors")
+_find_file = absent("diya", _FILES, "torch.save and torch.load read and write PyTorch's files")
+
+
+def torch_name(name: str) -> Any:
+    """A name of ``torch`` itself that diya has not. Raises AttributeError where PyTorch has none."""
+    if name in _FILES.split():
+        return _find_file(name)
+    return _find_quantised(name)

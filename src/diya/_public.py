@@ -130,7 +130,7 @@ class finfo:
         import numpy as np
         d = type or dtypes.default_dtype
         if d.name.startswith("float8_"):
-            from ._float8 import LIMITS
+            from ._named_dtypes import LIMITS
             if d.name in LIMITS:
                 self.dtype, self.bits, self.resolution = d.name, 8, 1.0
                 self.max, self.eps, self.tiny = LIMITS[d.name]

@@ -1,12 +1,23 @@
 """Printing, under PyTorch's private names."""
 
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
 from .printing import _append as _add_suffixes_to
 from .printing import contents_str as _tensor_str
+from .printing import get_printoptions, tensor_str
 from .printing import printoptions as printoptions
 from .printing import set_printoptions as set_printoptions
-from .printing import tensor_str
 
 __all__ = ["_add_suffixes", "_str", "_str_intern", "_tensor_str", "printoptions", "set_printoptions"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PRINT_OPTS":
+        return SimpleNamespace(**get_printoptions())
+    raise AttributeError(f"module 'torch._tensor_str' has no attribute {name!r}")
 
 
 def _str(self, *, tensor_contents: str | None = None) -> str:

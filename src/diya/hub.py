@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 from urllib.error import HTTPError as HTTPError
 from urllib.parse import urlparse as urlparse
 
@@ -38,4 +39,36 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
     return load(path, map_location=map_location, weights_only=weights_only)
 
 
-__getattr__ = absent(__name__, "load list help download_url_to_file", "diya does not download code or weights")
+class _Progress:
+    """What ``tqdm`` is without the package of that name: an iterable and counter that shows nothing."""
+
+    def __init__(self, iterable: Any = None, total: int | None = None, **options: Any):
+        self.iterable, self.total, self.n = iterable, total, 0
+
+    def __iter__(self):
+        return iter(self.iterable)
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+
+    def close(self) -> None:
+        """Nothing is shown."""
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *exc) -> None:
+        pass
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tqdm":
+        try:
+            from tqdm import tqdm
+        except ModuleNotFoundError:
+            return _Progress
+        return tqdm
+    return _find(name)
+
+
+_find = absent(__name__, "load list help download_url_to_file", "diya does not download code or weights")

@@ -17,6 +17,7 @@ class CustomOpDef:
         self._backward: Callable | None = None
         self._setup_context: Callable | None = None
         self.__name__, self.__doc__ = name.rpartition("::")[2], function.__doc__
+        self.default = self
 
     def __call__(self, *args, **kwargs):
         if self._backward is None:
@@ -70,13 +71,16 @@ def custom_op(name: str, fn: Callable | None = None, /, *, mutates_args: Any = (
     if not separator or not short:
         raise ValueError(f"expected a name of the form 'namespace::name', got {name!r}")
 
-    def define(function: Callable) -> CustomOpDef:
-        made = _defined[name] = CustomOpDef(name, function)
-        if not hasattr(ops, space):
-            setattr(ops, space, SimpleNamespace())
-        setattr(getattr(ops, space), short, made)
-        return made
-    return define if fn is None else define(fn)
+    return (lambda function: _publish(name, function)) if fn is None else _publish(name, fn)
+
+
+def _publish(name: str, function: Callable) -> CustomOpDef:
+    space, _, short = name.partition("::")
+    made = _defined[name] = CustomOpDef(name, function)
+    if not hasattr(ops, space):
+        setattr(ops, space, SimpleNamespace())
+    setattr(getattr(ops, space), short, made)
+    return made
 
 
 triton_op = custom_op
@@ -106,9 +110,50 @@ def register_kernel(op: Any, device_types=None, func: Callable | None = None, /,
     return _find(op).register_kernel(device_types, func)
 
 
-class Library:
-    """Refused where made: schemas of PyTorch's dispatcher are not read. Use `custom_op`."""
+_KERNELS = ("", "CPU", "CompositeImplicitAutograd", "CompositeExplicitAutograd")
 
-    def __init__(self, *args, **kwargs):
-        raise NotImplementedError("torch.library.Library is not supported: there is no dispatcher to register with. "
-                                  "torch.library.custom_op is")
+
+class Library:
+    """A group of operators under a namespace: `define` names one by its schema, `impl` says what computes it.
+
+    There is no dispatcher: an implementation for the CPU or for all devices is taken, others are for devices, tracers and
+    modes that are not here.
+    """
+
+    def __init__(self, ns: str, kind: str = "DEF", dispatch_key: str = ""):
+        if kind not in ("DEF", "IMPL", "FRAGMENT"):
+            raise ValueError(f"Unsupported kind: {kind}: expected 'DEF', 'IMPL' or 'FRAGMENT'")
+        self.ns, self.kind, self.dispatch_key = ns, kind, dispatch_key
+
+    def define(self, schema: str, alias_analysis: str = "", *, tags: Any = ()) -> str:
+        """Names an operator: ``"name(Tensor x) -> Tensor"``. It can be called once it has an implementation."""
+        name = schema.partition("(")[0].strip()
+        full = f"{self.ns}::{name}"
+
+        def unimplemented(*args, **kwargs):
+            raise NotImplementedError(f"Could not run '{full}': it has no implementation for the CPU")
+        _publish(full, unimplemented)
+        return name
+
+    def impl(self, op_name: Any, fn: Callable, dispatch_key: str = "", *, with_keyset: bool = False,
+             allow_override: bool = False) -> None:
+        if (dispatch_key or self.dispatch_key) in _KERNELS:
+            name = getattr(op_name, "_qualname", op_name)
+            _find(name if "::" in name else f"{self.ns}::{name}")._function = fn
+
+
+def define(qualname: str, schema: str, *, lib: Library | None = None, tags: Any = ()) -> None:
+    """Names an operator ``namespace::name``."""
+    space, _, name = qualname.partition("::")
+    (lib or Library(space, "FRAGMENT")).define(name + schema)
+
+
+def impl(qualname: str, types: Any, func: Callable | None = None, *, lib: Library | None = None) -> Any:
+    """An implementation of an operator for devices or for "default"."""
+    kinds = [types] if isinstance(types, str) else list(types)
+
+    def take(function: Callable) -> Callable:
+        if {"cpu", "default", "CPU", "CompositeImplicitAutograd", "CompositeExplicitAutograd"} & set(kinds):
+            _find(qualname)._function = function
+        return function
+    return take if func is None else take(func)

@@ -127,11 +127,28 @@ class _Overloads:
         return self
 
 
+def _slice(self, dim=0, start=None, end=None, step=1):
+    return self[(slice(None),) * wrap_dim(dim, self.dim()) + (slice(start, end, step),)]
+
+
+def _to_copy(self, *, dtype=None, layout=None, device=None, pin_memory=None, non_blocking=False, memory_format=None):
+    return self.to(dtype=dtype or self.dtype, device=device, copy=True)
+
+
+# PyTorch's names of steps that methods take.
+_STEPS = {"slice": _slice, "_to_copy": _to_copy, "alias": lambda self: self.view(self.shape), "_pin_memory": Tensor.clone,
+          "_local_scalar_dense": lambda self: self.item(), "_unsafe_view": lambda self, size: self.view(size),
+          "index": lambda self, indices: self[tuple(slice(None) if i is None else i for i in indices)],
+          "sym_size": lambda self, dim=None: self.size(dim), "_is_all_true": lambda self: self.all()}
+
+
 class Aten:
     """``torch.ops.aten``: operators by their names there."""
 
     def __getattr__(self, name: str):
         from .record import OPERATORS
+        if name in _STEPS:
+            return _Overloads(_STEPS[name])
         for path in (name, f"nn.functional.{name}", f"linalg.{name.removeprefix('linalg_')}",
                      f"special.{name.removeprefix('special_')}", f"fft.{name.removeprefix('fft_')}"):
             if path in OPERATORS:
@@ -142,6 +159,10 @@ class Aten:
         method = Tensor.__dict__.get(name)
         if callable(method):
             return _Overloads(method)
+        if name.startswith("_") and not name.startswith("__"):
+            def refuse(*args, **kwargs):
+                raise NotImplementedError(f"torch.ops.aten.{name} is not supported: it is a step of PyTorch's own kernels")
+            return _Overloads(refuse)
         raise AttributeError(f"torch.ops.aten has no operator {name!r} that diya implements")
 
 

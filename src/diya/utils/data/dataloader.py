@@ -52,7 +52,7 @@ class DataLoader(Generic[T_co]):
     RuntimeError.
     """
 
-    _iterator: _MultiProcessIterator | None = None
+    _iterator: _MultiProcessingDataLoaderIter | None = None
     _initialized = False
     _fixed = frozenset({"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"})
 
@@ -164,11 +164,11 @@ class DataLoader(Generic[T_co]):
 
     def __iter__(self) -> Iterator[Any]:
         if self.num_workers == 0:
-            return _SingleProcessIterator(self)
+            return _SingleProcessDataLoaderIter(self)
         if not self.persistent_workers:
-            return _MultiProcessIterator(self)
+            return _MultiProcessingDataLoaderIter(self)
         if self._iterator is None or not self._iterator.restart(self):
-            self._iterator = _MultiProcessIterator(self)
+            self._iterator = _MultiProcessingDataLoaderIter(self)
         return self._iterator
 
     def __len__(self) -> int:
@@ -193,7 +193,7 @@ class DataLoader(Generic[T_co]):
                 "freeze, lower the worker number to avoid potential slowness/freeze if necessary.", stacklevel=3)
 
 
-class _Iterator:
+class _BaseDataLoaderIter:
     """One pass over the dataset. It holds what it needs of its loader, not the loader, which may hold it."""
 
     def __init__(self, loader: DataLoader):
@@ -233,7 +233,7 @@ class _Iterator:
         raise NotImplementedError(f"{type(self).__name__} cannot be pickled: it is at work")
 
 
-class _SingleProcessIterator(_Iterator):
+class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
     """Makes a batch when it is asked for."""
 
     def __init__(self, loader: DataLoader):
@@ -244,7 +244,7 @@ class _SingleProcessIterator(_Iterator):
         return self._fetcher.fetch(next(self._indices))
 
 
-class _MultiProcessIterator(_Iterator):
+class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """Batch ``n`` is task ``n``. Tasks are dealt to the workers in turn, ``prefetch_factor`` for each ahead of what was
     asked for; batches that come early wait in ``_early``."""
 
@@ -345,3 +345,7 @@ class _MultiProcessIterator(_Iterator):
 
     def __del__(self) -> None:
         self._close()
+
+
+_collate_fn_t = Callable[[list], Any]
+_worker_init_fn_t = Callable[[int], None]

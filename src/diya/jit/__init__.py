@@ -3,6 +3,7 @@ given; what needs a TorchScript archive is refused."""
 
 from __future__ import annotations
 
+import builtins
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,6 +34,9 @@ def interface(obj: T) -> T:
 
 def script_if_tracing(function: T) -> T:
     return function
+
+
+_script_if_tracing = script_if_tracing
 
 
 def is_scripting() -> bool:
@@ -70,6 +74,28 @@ def _refuse(name: str) -> Callable:
                                   f"call the model itself: it is compiled as it runs")
     call.__name__ = name
     return call
+
+
+class TracerWarning(UserWarning):
+    """Never given: nothing is traced."""
+
+
+def isinstance(obj: Any, target_type: Any) -> bool:
+    """Python's own."""
+    return builtins.isinstance(obj, target_type)
+
+
+def enable_onednn_fusion(enabled: bool) -> None:
+    """Accepted: it would change nothing."""
+
+
+def set_fusion_strategy(strategy: Any) -> list:
+    """Accepted: it would change nothing."""
+    return strategy
+
+
+def optimize_for_inference(mod: T, other_methods: Any = None) -> T:
+    return mod
 
 
 trace, trace_module, save, load, freeze, fork, wait = (_refuse(n) for n in (
