@@ -13,6 +13,7 @@ from ..graph import primitive, type_of
 from ..tensor import Tensor, check_inplace, from_node
 from .compose import number, shown_as
 from .elementwise import where
+from .random import sampled
 from .record import operator, snapshot, write_inplace
 
 
@@ -26,9 +27,12 @@ PHILOX = primitive("philox", "source", lambda shape, seed, offset: type_of(shape
 def uniform(shape: tuple[int, ...]) -> Tensor:
     """Uniform float32 numbers in [0, 1) of the default generator's counter-based stream."""
     from ..random import default_generator
-    n = type_of(tuple(shape), float32).numel
-    seed, offset = default_generator.philox_state(n)
-    return from_node(engine.record(PHILOX, (engine.scalar(seed, int64), engine.scalar(offset, int64)), tuple(shape)))
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        n = type_of(shape, float32).numel
+        seed, offset = default_generator.philox_state(n)
+        return from_node(engine.record(PHILOX, (engine.scalar(seed, int64), engine.scalar(offset, int64)), shape))
+    return sampled(shape, draw)
 
 
 def _check_probability(p: float) -> None:

@@ -6,9 +6,13 @@ recorded. Sampling inside programs (dropout) is counter-based: see `diya.ops.dro
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import dtypes, views
+from ..autograd.modes import modes
 from ..device import check as check_device
 from ..dtypes import int64
 from ..tensor import Tensor, _from_array, assign, check_inplace
@@ -28,16 +32,33 @@ def _draw(name: str, generator, *args) -> np.ndarray:
     return getattr(sampling, name)(_generator(generator), *args)
 
 
-def _make(array: np.ndarray, dtype, device, requires_grad: bool) -> Tensor:
+def sampled(shape, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
+    """``draw(shape)``; inside of vmap for each element of the batch, or once, as its ``randomness`` says."""
+    if not modes.levels:
+        return draw(tuple(shape))
+    from ..func.randomness import drawn
+    return drawn(tuple(shape), draw)
+
+
+def _sampled_from(x: Tensor, draw: Callable[[np.ndarray], Tensor]) -> Tensor:
+    """``draw`` of a tensor's elements; inside of vmap as `sampled`."""
+    if modes.levels:
+        from ..func.randomness import drawn_from
+        return drawn_from(x, lambda: draw(x._to_array()))
+    return draw(x._to_array())
+
+
+def _make(shape, draw: Callable[[tuple[int, ...]], np.ndarray], dtype, device, requires_grad: bool) -> Tensor:
     check_device(device)
-    return _from_array(array, dtype, requires_grad)
+    t = sampled(shape, lambda shape: _from_array(draw(shape), dtype))
+    return t.requires_grad_() if requires_grad else t
 
 
 def _maker(name: str, sample: str):
     def make(*size, generator=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False,
              names=None, **named):
         d = dtype or dtypes.default_dtype
-        return _make(_draw(sample, generator, _like_sizes(size, named), d), d, device, requires_grad)
+        return _make(_like_sizes(size, named), lambda shape: _draw(sample, generator, shape, d), d, device, requires_grad)
     make.__name__ = make.__qualname__ = name
     return operator(name, method=False, differentiable=False)(make)
 
@@ -72,7 +93,7 @@ def randint(*args, low=None, high=None, size=None, generator=None, dtype=None, d
     d = dtype or int64
     if not low < high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    return _make(_draw("randint", generator, tuple(size), d, int(low), int(high)), d, device, requires_grad)
+    return _make(size, lambda shape: _draw("randint", generator, shape, d, int(low), int(high)), d, device, requires_grad)
 
 
 @operator(method=False, differentiable=False)
@@ -86,19 +107,26 @@ def randint_like(input, low=None, high=None, *, dtype=None, device=None, require
 @operator(method=False, differentiable=False)
 def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     d = dtype or int64
-    return _make(_draw("randperm", generator, n, d), d, device, requires_grad)
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        orders = [_draw("randperm", generator, n, d) for _ in range(math.prod(shape[:-1]))]
+        return np.stack(orders).reshape(shape) if orders else np.empty(shape, d.numpy)
+    return _make((n,), draw, d, device, requires_grad)
 
 
 @operator(differentiable=False)
 def bernoulli(input, p=None, *, generator=None):
     if p is not None:
-        return _from_array(_draw("bernoulli", generator, tuple(input.shape), input.dtype, float(p)), input.dtype)
-    return _from_array(_draw("bernoulli_each", generator, input._to_array(), input.dtype, input.dtype), input.dtype)
+        return sampled(input.shape, lambda shape: _from_array(_draw("bernoulli", generator, shape, input.dtype, float(p)),
+                                                              input.dtype))
+    return _sampled_from(input, lambda x: _from_array(_draw("bernoulli_each", generator, x, input.dtype, input.dtype),
+                                                      input.dtype))
 
 
 @operator(differentiable=False)
 def multinomial(input, num_samples, replacement=False, *, generator=None):
-    return _from_array(_draw("multinomial", generator, input._to_array(), input.dtype, num_samples, replacement), int64)
+    return _sampled_from(input, lambda x: _from_array(_draw("multinomial", generator, x, input.dtype, num_samples, replacement),
+                                                      int64))
 
 
 @operator(differentiable=False)
@@ -115,20 +143,28 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
         if size is None:
             raise TypeError("normal() missing 1 required argument: 'size'")
         d = dtype or dtypes.default_dtype
-        return _make(_draw("normal", generator, tuple(size), d, float(mean), float(std)), d, device, requires_grad)
+        return _make(size, lambda shape: _draw("normal", generator, shape, d, float(mean), float(std)), d, device, requires_grad)
     from ..graph import broadcast_shapes
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     d = tensors[0].dtype
     shape = broadcast_shapes(*(x.shape for x in tensors))
-    return _from_array(_draw("normal", generator, tuple(shape), d), d) * std + mean
+    return sampled(shape, lambda shape: _from_array(_draw("normal", generator, shape, d), d)) * std + mean
 
 
 def _fill_memory(self: Tensor, sample) -> Tensor:
     """Assigns ``sample(shape, order)``, drawn with the dimensions in the order that they have in memory."""
     check_inplace(self)
     order = views.memory_order(self.shape, self.stride())
-    array = sample(tuple(self.shape[d] for d in order), order)
-    return assign(self, _from_array(np.asarray(array.transpose(np.argsort(order)), order="C"), self.dtype))
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        lead = len(shape) - len(order)  # the sizes of batches, inside of vmap
+        array = sample(shape[:lead] + tuple(shape[lead + d] for d in order), order)
+        back = (*range(lead), *[lead + d for d in np.argsort(order)])
+        return _from_array(np.asarray(array.transpose(back), order="C"), self.dtype)
+    if modes.levels:
+        from ..func.randomness import check_filled
+        check_filled(self)
+    return assign(self, sampled(self.shape, draw))
 
 
 def _fill(name: str, sample: str, parameters: tuple[tuple[str, float | None], ...]):
@@ -179,6 +215,8 @@ def _bernoulli_(self, p=0.5, *, generator=None):
     """Fills with 1 at probability ``p`` (a number, or a tensor of probabilities), else 0."""
     if not isinstance(p, Tensor):
         return _fill_memory(self, lambda shape, _: _draw("bernoulli", generator, shape, self.dtype, p))
+    if modes.levels:
+        return assign(self, bernoulli(p.expand(self.shape), generator=generator).to(self.dtype))
     each = p.expand(self.shape)._to_array()
     return _fill_memory(self, lambda _, order: _draw("bernoulli_each", generator, each.transpose(order), p.dtype,
                                                      self.dtype))
