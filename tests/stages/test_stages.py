@@ -81,7 +81,7 @@ def stages(graph, target) -> dict[str, str]:
     for s, launch in enumerate(launches):
         names = ", ".join("fault" if v < 0 else f"%{v}" for v in launch.values)
         dropped = "  (dropped)" if s in memory.dropped else ""
-        if launch.step is None:  # a contraction: its tiles are tested with it
+        if launch.step.kind == "contract":  # a contraction: its tiles are tested with it
             kernels.append(f"run ({names}) {launch.key.split()[0]}")
         else:
             kernels.append(f"run ({names}) tasks {launch.tasks} args {list(launch.args)}{dropped}\n{launch.key}".rstrip())
