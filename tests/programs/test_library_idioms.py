@@ -126,3 +126,12 @@ def test_attention_with_functions_for_scores_and_mask():
     assert out.sum().item() == pytest.approx(-12.26994, abs=1e-4)  # as PyTorch's
     out, lse = flex_attention(q, k[:, :2], v[:, :2], enable_gqa=True, return_lse=True)
     assert (out.sum().item(), lse.sum().item()) == pytest.approx((24.16692, 221.06693), abs=1e-4)
+
+
+def test_parameters_by_numpys_names():
+    x = torch.arange(6.0).view(2, 3)
+    assert x.sum(axis=1).tolist() == [3, 12] and torch.max(x, axis=0, keepdims=True).values.tolist() == [[3, 4, 5]]
+    assert x.argmax(axis=-1).tolist() == [2, 2] and torch.cat([x, x], axis=1).shape == (2, 6)
+    assert torch.add(x=x, x2=x).sum(axis=(0, 1)).item() == 30
+    with pytest.raises(TypeError, match="axis"):
+        torch.relu(x, axis=0)

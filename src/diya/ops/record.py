@@ -100,6 +100,8 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
     if takes_out:
         @wraps(function)
         def call(*args, out=None, **kwargs):
+            if kwargs and not _NUMPY_NAMES.isdisjoint(kwargs):
+                kwargs = _torch_names(function, kwargs)
             if overrides_exist:
                 handled, result = _overridden(call, args, kwargs if out is None else {**kwargs, "out": out})
                 if handled:
@@ -114,6 +116,8 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
     else:
         @wraps(function)
         def call(*args, **kwargs):
+            if kwargs and not _NUMPY_NAMES.isdisjoint(kwargs):
+                kwargs = _torch_names(function, kwargs)
             if overrides_exist:
                 handled, result = _overridden(call, args, kwargs)
                 if handled:
@@ -125,6 +129,26 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
             except engine.DataDependent as error:
                 return _one_by_one(call, args, kwargs, error)
     return call
+
+
+# Parameters may be given by numpy's names, where these are not the operator's own.
+_OF_NUMPY = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
+_NUMPY_NAMES = frozenset(_OF_NUMPY)
+
+
+@lru_cache(None)
+def _parameters(function: Callable) -> frozenset[str]:
+    import inspect
+    return frozenset(inspect.signature(function).parameters)
+
+
+def _torch_names(function: Callable, kwargs: dict) -> dict:
+    own = _parameters(function)
+
+    def name(given: str) -> str:
+        known = _OF_NUMPY.get(given, given)
+        return given if given in own or known not in own else known
+    return {name(key): value for key, value in kwargs.items()}
 
 
 def _one_by_one(call: Callable, args: tuple, kwargs: dict, error):
