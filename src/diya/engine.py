@@ -349,6 +349,25 @@ def _program(key: tuple, graph: Callable[[], Graph]) -> Program:
     return program
 
 
+class Lines:
+    """``with Lines()`` keeps the user's line with every node that is recorded in the block. Its programs are apart from those
+    that were met without lines, since lines are no part of a program's key."""
+
+    def __enter__(self):
+        self.swap(True, OrderedDict(), 0, OrderedDict(), 0)
+        return self
+
+    def swap(self, lines, programs, programs_size, traces, traces_size) -> None:
+        global debug_lines, _programs, _programs_size, _traces, _traces_size
+        flush()
+        with _lock:
+            self.before = debug_lines, _programs, _programs_size, _traces, _traces_size
+            debug_lines, _programs, _programs_size, _traces, _traces_size = lines, programs, programs_size, traces, traces_size
+
+    def __exit__(self, *_):
+        self.swap(*self.before)
+
+
 class _InterruptsWait:
     """Holds back a KeyboardInterrupt (which only the main thread gets) until the block is left."""
 
