@@ -158,6 +158,10 @@ def recorded_since(position: tuple[int, int]) -> list[Node] | None:
     return _pending[start:] if flushes == _flushes else None
 
 
+# Values that a view of them must name as its operand, though it could name theirs: the inputs of what is being captured
+# (see recording.py).
+sealed: frozenset[Node] = frozenset()
+
 # Set when an operand's memory may change behind our back before a flush (large exported memory, see storage.py): the
 # operation that reads it then runs at once.
 volatile = False

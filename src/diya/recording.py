@@ -1,7 +1,7 @@
 """Pieces of recorded work that can be recorded again, on other inputs, without running the Python that recorded them.
 
-``begin`` and ``end`` enclose that Python. What it appended is cut down to what its results need; if all of that depends on
-the given inputs and on numbers alone, it is a `Recording`. Whoever keeps recordings must use as key all that the Python
+A `Capture` encloses that Python. What it appended is cut down to what its results need; if all of that depends on the given
+inputs and on numbers alone, it is a `Recording`. Whoever keeps recordings must use as key all that the Python
 may have looked at: dtypes and shapes of the inputs, which of them are one, and every argument; and keep it in a `memory`,
 which is emptied when a setting changes that any Python may look at (the default dtype).
 """
@@ -75,13 +75,29 @@ class Recording:
         return [made[k] for k in self.results]
 
 
-def begin() -> tuple[int, int]:
-    """Marks where the work begins."""
-    return engine.position()
+class Capture:
+    """``with Capture(inputs) as capture:`` encloses the Python whose work is to be recorded again on other inputs."""
+
+    __slots__ = ("inputs", "mark", "outer")
+
+    def __init__(self, inputs: list[Node]):
+        self.inputs = inputs
+
+    def __enter__(self) -> Capture:
+        self.mark = engine.position()
+        self.outer = engine.sealed
+        engine.sealed = self.outer.union(self.inputs)
+        return self
+
+    def __exit__(self, *_) -> None:
+        engine.sealed = self.outer
+
+    def recording(self, results: list[Node]) -> Recording | None:
+        """What was recorded for ``results``; None if it depends on more than the inputs and numbers."""
+        return _cut(self.mark, self.inputs, results)
 
 
-def end(mark: tuple[int, int], inputs: list[Node], results: list[Node]) -> Recording | None:
-    """What was recorded since ``mark`` for ``results``; None if it depends on more than ``inputs`` and numbers."""
+def _cut(mark: tuple[int, int], inputs: list[Node], results: list[Node]) -> Recording | None:
     recorded = engine.recorded_since(mark)
     if recorded is None:
         return None

@@ -237,7 +237,7 @@ class Tensor:
             span = views.extent(type.shape, strides, 0)[1] + 1
             if 0 < span < node.type.numel:  # positions relative to the first element: another offset is the same program
                 node, offset = engine.leaf_of(node, offset, type_of((span,), type.dtype)), 0
-        elif node.value is None and node.signature.op is PRIMITIVES["view"]:
+        elif node.value is None and node.signature.op is PRIMITIVES["view"] and node not in engine.sealed:
             shape, inner, start = node.signature.attrs
             composed = views.compose(shape, inner, start, type.shape, strides, offset)
             if composed is not None:

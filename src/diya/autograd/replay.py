@@ -106,10 +106,10 @@ def find(tape: Tape) -> tuple | None | bool:
     return found
 
 
-def keep(tape: Tape, mark, gradients: list[tuple[AccumulateGrad, Node]], applied: list) -> None:
+def keep(tape: Tape, capture: recording.Capture, gradients: list[tuple[AccumulateGrad, Node]], applied: list) -> None:
     """Remembers what the walk of a tape recorded."""
     global _size
-    made = recording.end(mark, list(tape.inputs), [g for _, g in gradients])
+    made = capture.recording([g for _, g in gradients])
     if made is None:
         _recordings.pop(tape.form, None)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from .. import recording
 from ..graph import Node
@@ -53,18 +54,33 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
     """
     if modes.dual:
         create_graph = retain_graph = True
-    tape = mark = None
     if captures is None and not create_graph and len(roots) == 1:
         tape = replay.read(*roots[0], grads[0])
-        if tape is not None:
-            found = replay.find(tape)
-            if found:
-                _accumulate_values(replay.again(tape, found, retain_graph))
-                return
+        found = tape is not None and replay.find(tape)
+        if tape is not None and found is not False:
             if found is None:
-                mark = recording.begin()
+                gradients = _captured(tape, roots, grads, retain_graph)
+            else:
+                gradients = replay.again(tape, found, retain_graph)
+            _accumulate_values(gradients)
+            return
+    _walk(roots, grads, create_graph, retain_graph, captures, results, accumulate)
+
+
+def _captured(tape: replay.Tape, roots, grads, retain_graph: bool) -> list[tuple[AccumulateGrad, Node]]:
+    """Walks a tape whose form is met for the second time, and remembers what that recorded."""
     gradients: list[tuple[AccumulateGrad, Node]] = []
     applied: list[NodeBase] = []
+    with recording.Capture(list(tape.inputs)) as capture:
+        _walk(roots, grads, False, retain_graph, None, None, True, lambda leaf, g: gradients.append((leaf, g._value())), applied)
+    replay.keep(tape, capture, gradients, applied)
+    return gradients
+
+
+def _walk(roots, grads, create_graph: bool, retain_graph: bool, captures, results, accumulate: bool,
+          deliver: Callable | None = None, applied: list[NodeBase] | None = None) -> None:
+    """The walk itself. ``deliver(leaf, g)`` takes what arrives at leaves, if it is not to be accumulated; ``applied`` gets the
+    nodes whose rules ran."""
     counts = _reachable([n for n, _ in roots])
     useful = None
     if captures is not None and not accumulate:
@@ -107,23 +123,20 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
                 if useful is None or node in useful:
                     if isinstance(node, AccumulateGrad):
                         if accumulate and (captures is None or (node, 0) in captures):
-                            if mark is None:
+                            if deliver is None:
                                 _accumulate(node, slots[0], create_graph)
                             else:
-                                gradients.append((node, slots[0]._value()))
+                                deliver(node, slots[0])
                     elif useful is None or any(e is not None and e[0] in useful for e in node.edges):
                         out = _apply(node, tuple(slots), retain_graph)
-                        applied.append(node)
+                        if applied is not None:
+                            applied.append(node)
             for edge, g in zip(node.edges, out, strict=True):
                 if edge is not None:
                     if g is not None:
                         arrive(edge[0], edge[1], g)
                     counts[edge[0]] -= 1
                     push(edge[0])
-        if tape is not None and mark is not None:
-            replay.keep(tape, mark, gradients, applied)
-            _accumulate_values(gradients)
-
 
 def _sum(node: NodeBase, a, b):
     """Of two gradients of a node's output."""

@@ -134,9 +134,10 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         for i, t in zip(inputs, stand_ins, strict=True):
             given[i] = t
         grad, modes.grad = modes.grad, False
-        mark = recording.begin()
+        capture = recording.Capture([n for n in nodes if n is not None])
         try:
-            result = plain(tuple(given))
+            with capture:
+                result = plain(tuple(given))
         finally:
             modes.grad = grad
         outs = result if isinstance(result, tuple) else (result,)
@@ -148,7 +149,7 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
             storages[id(t._storage)] = t
         if any(t is not None and t._storage.version for t in stand_ins):
             return None
-        made = recording.end(mark, [n for n in nodes if n is not None], [t._storage.node for t in outs])
+        made = capture.recording([t._storage.node for t in outs])
         if made is None:
             return None
         call = _Call()
