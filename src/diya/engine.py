@@ -363,10 +363,12 @@ class Lines:
 
     def swap(self, lines, programs, programs_size, traces, traces_size) -> None:
         global debug_lines, _programs, _programs_size, _traces, _traces_size
-        flush()
-        with _lock:
-            self.before = debug_lines, _programs, _programs_size, _traces, _traces_size
-            debug_lines, _programs, _programs_size, _traces, _traces_size = lines, programs, programs_size, traces, traces_size
+        try:
+            flush()
+        finally:
+            with _lock:
+                self.before = debug_lines, _programs, _programs_size, _traces, _traces_size
+                debug_lines, _programs, _programs_size, _traces, _traces_size = lines, programs, programs_size, traces, traces_size
 
     def __exit__(self, *_):
         self.swap(*self.before)
