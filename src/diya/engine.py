@@ -26,6 +26,7 @@ from .trace import IN_LIST, MAX_RUNS, Run, Trace, dying, held_outside, structure
 MAX_PENDING = 8192             # nodes; a loop that observes nothing is flushed here
 MAX_PENDING_BYTES = 256 << 20  # bytes of data made since the last flush, which pending nodes may hold
 MAX_SIGNATURES = 1 << 17
+LARGE_VIEW = 1 << 14            # elements from which on copying a view is compiled
 MAX_PROGRAM_NODES = 50_000      # of all programs in the cache together: some 100 MB
 MAX_TRACE_NODES = 100_000       # of all structures in the cache together: some 20 MB
 
@@ -238,8 +239,9 @@ class Program:
         self.graph, self.met = graph, 0
         self.compiled: Any = None  # False if the compiler failed
         self.job: background.Job | None = None
-        # Whether any of it would run as native code at all.
-        self.native = any(n.op.kind in ("elementwise", "reduce", "contract", "index") for n in graph.code)
+        # Whether any of it would run as native code at all, and is worth it: copies of views are, if they are large.
+        self.native = any(n.op.kind in ("elementwise", "reduce", "contract", "index") or
+                          n.op.kind == "view" and n.type.numel >= LARGE_VIEW for n in graph.code)
 
 
 _programs: OrderedDict[tuple, Program] = OrderedDict()

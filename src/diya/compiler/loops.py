@@ -76,7 +76,9 @@ class Kernel(NamedTuple):
     ``partials``; 2 reduces those instead of the elements, and goes on as mode 0 does.
     ``unrolled``: dimensions of a few elements that are written out instead of looped over; their sizes are code.
     ``lanes``: elements per vector. ``fault``: the buffer whose first word is set when an index is out of range, or -1.
-    ``rows``: how many buffers, the last ones, are rows in the thread's workspace, of ``row_bytes`` in all (see `reuse`).
+    ``tile``: the kept dimension before the vectorised one is walked in square tiles, in which loads that lie along it
+    are transposed. ``rows``: how many buffers, the last ones, are rows in the thread's workspace, of ``row_bytes`` in all
+    (see `reuse`).
     """
 
     dims: tuple[int, ...]
@@ -89,6 +91,7 @@ class Kernel(NamedTuple):
     fault: int = -1
     partials: tuple[int, ...] = ()
     unrolled: tuple[int, ...] = ()
+    tile: bool = False
     rows: int = 0
     row_bytes: int = 0
 
@@ -159,8 +162,8 @@ def _print(kernel: Kernel, show, dims) -> list[str]:
     buffers = ", ".join(f"b{i} {d.name}" for i, d in enumerate(kernel.buffers))
     split = ", partials " + " ".join([f"b{i}" for i in kernel.partials]) if kernel.split else ""
     fault = f", fault b{kernel.fault}" if kernel.fault >= 0 else ""
-    rows = f", rows {kernel.rows}" if kernel.rows else ""
-    lines = [f"kernel ({shape}) vector {kernel.vector} x{kernel.lanes}{split}{fault}{rows}", f"  buffers {buffers}"]
+    more = (f", rows {kernel.rows}" if kernel.rows else "") + (", tiles" if kernel.tile else "")
+    lines = [f"kernel ({shape}) vector {kernel.vector} x{kernel.lanes}{split}{fault}{more}", f"  buffers {buffers}"]
     n = 0
     for p, phase in enumerate(kernel.phases):
         for full, part in enumerate(phase):
@@ -201,12 +204,14 @@ class Template:
         self._maps: dict[Map, int] = {}
         self.patterns: list[str] = []
         vector = kernel.vector_dim
+        tile = vector - 1 if kernel.tile else -1
         for op in kernel.ops:
             for m in maps_of(op):
                 if m not in self._maps:
                     self._maps[m] = len(self.patterns)
                     self.patterns.append("".join(
-                        ["0" if s == 0 else str(s) if d == vector and 0 < s < 3 else "*" for d, s in enumerate(m.strides)]))
+                        ["0" if s == 0 else str(s) if d == vector and 0 < s < 3 or d == tile and s == 1 else "*"
+                         for d, s in enumerate(m.strides)]))
 
     def map(self, m: Map) -> int:
         return self._maps[m]

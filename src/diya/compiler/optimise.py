@@ -6,6 +6,7 @@ Passes over one kernel, in order:
     merge      neighbouring dimensions that every map walks as one become one
     vector     the dimension along which most accesses are contiguous runs in lanes
     unroll     dimensions of a few elements (the window of a pool) are written out
+    tile       where loads lie across the lanes, square tiles of them are transposed in registers
     reuse      what an earlier phase or another op has computed is not computed again (see `reuse`)
     split      a reduction of few long rows may be cut into pieces, so that it has tasks enough (and sums stay accurate)
     grid       tasks: fixed by the shapes alone, never by the number of threads, so that results are too
@@ -19,7 +20,7 @@ from __future__ import annotations
 from math import prod
 
 from ..dtypes import float32, int64
-from .emit.llvm import HALVES
+from .emit.llvm import HALVES, MEMORY, REGISTER
 from .loops import ACCESSES, STORES, Kernel, Launch, Map, Op, Phase, Template, maps_of
 from .lower import Lowered
 from .reuse import reuse
@@ -29,6 +30,8 @@ TASK = 16384        # elements that a task should have at least
 SMALL = 4           # the longest dimension that is written out
 UNROLLED = 96       # ops, at most, after that
 PIECES = 64         # at most, of a split reduction
+TILED = 10          # ops, at most, of a kernel that is written out for each row of a tile
+MAX_TILE = 16       # elements of a tile's side, at most
 ROWS = 16           # of a task, at least, of which columns are summed
 _PIECE = 32768      # elements of a piece, at least
 
@@ -173,6 +176,21 @@ def _outermost(kernel: Kernel, d: int) -> bool:
     return abs(widest.strides[d]) == max(map(abs, widest.strides))
 
 
+def tile(kernel: Kernel, target) -> Kernel:
+    v = kernel.vector_dim
+    if kernel.vector != "kept" or kernel.kept < len(kernel.dims) or kernel.kept < 2 or kernel.unrolled or \
+            len(kernel.ops) > TILED or any(op.name in ("gather", "put") for op in kernel.ops):
+        return kernel
+    across = [op.attr[1].strides for op in kernel.ops if op.name == "load" and op.attr[1].strides[v] not in (0, 1) and
+              MEMORY[op.dtype] == REGISTER[op.dtype]]
+    along = [d for d in range(v) if any(strides[d] == 1 for strides in across)]
+    if not along:
+        return kernel
+    d = along[0]
+    kernel = permute(kernel, [*[x for x in range(v) if x != d], d, v])
+    return kernel._replace(tile=True, lanes=min(kernel.lanes, MAX_TILE))
+
+
 def split(kernel: Kernel, target) -> Kernel:
     reductions = [op for op in kernel.phases[0].full if op.name == "reduce"]
     able = reductions and not kernel.columns and not any(p.full for p in kernel.phases[1:]) and kernel.kept not in kernel.unrolled
@@ -197,6 +215,7 @@ PASSES = (
     merge,   # before vector, so that the vector dimension is as long as it can be
     vector,  # moves the vector dimension last of its kind
     unroll,  # looks at what is left beside the vector dimension
+    tile,    # only where nothing is written out
     reuse,   # keeps rows only where lanes run along them
     split,   # looks at what is outermost now
 )
@@ -211,8 +230,10 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
         reduced *= n
     vector_kept = kernel.vector == "kept"
     inner = dims[kept - 1] if vector_kept else 1
+    if kernel.tile:     # it is the tiles' other dimension that is cut into chunks
+        inner, reduced = dims[kept - 2], dims[kept - 1]
     rows, written = 1, 1
-    for d, n in enumerate(dims[:kept - vector_kept]):
+    for d, n in enumerate(dims[:kept - vector_kept - kernel.tile]):
         if d in kernel.unrolled:
             written *= n
         else:

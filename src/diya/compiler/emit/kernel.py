@@ -44,10 +44,12 @@ class _Emitter:
         # The level of each dimension: 0 entry, 1 row, 2 the vectorised kept dimension, then kept dimensions that are
         # written out (all at one level), then the reduced ones.
         self.written = [d for d in self.k.unrolled if d < self.kept]
-        self.row_dims = [d for d in range(self.kept - vector_kept) if d not in self.written]
-        self.kept_level = 1 + vector_kept + bool(self.written)
+        self.row_dims = [d for d in range(self.kept - vector_kept - self.k.tile) if d not in self.written]
+        self.kept_level = 1 + vector_kept + bool(self.written) + self.k.tile
         self.level_of = [self.kept_level if d in self.written else 1 for d in range(self.kept - vector_kept)] + \
-            [2] * vector_kept + [self.kept_level + 1 + d for d in range(self.rank - self.kept)]
+            [2 + self.k.tile] * vector_kept + [self.kept_level + 1 + d for d in range(self.rank - self.kept)]
+        if self.k.tile:
+            self.level_of[self.kept - 2] = 2
         self.offsets: list[dict[int, str]] = []  # of each map, by level
         self.mask: str | None = None
         self.index: Any = 0         # of the first lane, in the vectorised kept dimension
@@ -100,7 +102,7 @@ class _Emitter:
             if self.k.vector == "kept":
                 block, piece = f.div(block, self.chunks), f.rem(block, self.chunks)
                 self.low = f.mul(piece, self.chunk)
-                self.high = f.min(f.add(self.low, self.chunk), self.sizes[self.kept - 1])
+                self.high = f.min(f.add(self.low, self.chunk), self.sizes[self.kept - 1 - self.k.tile])
             self.start_columns(task.i)
             if self.row_dims:
                 first = f.mul(block, self.rows_per_task)
@@ -182,7 +184,10 @@ class _Emitter:
         self.row_index = r
         self.advance(1, indices)
         everything = range(len(self.ops))
-        if self.k.vector == "kept":
+        if self.k.tile:
+            self.place(everything, 1)
+            self.tiles(everything)
+        elif self.k.vector == "kept":
             self.place(everything, 1)  # nothing at this level depends on a reduction
 
             def body(state):
@@ -193,6 +198,68 @@ class _Emitter:
             self.vectors(self.kept - 1, 2, self.low, self.high, [], body, len(self.ops))
         else:
             self.write_out()
+
+    def tiles(self, ops: range) -> None:
+        """Whole tiles, the columns that are left of them, and the rows that are left."""
+        f, w, v = self.f, self.k.lanes, self.kept - 1
+        columns = self.sizes[v]
+        whole = f.sub(columns, f.rem(columns, w))
+
+        def row(r, low) -> None:
+            def body(state):
+                self.place(ops, 3)
+                return []
+            self.advance(2, {v - 1: r})
+            self.place(ops, 2)
+            self.vectors(v, 3, low, columns, [], body, len(ops))
+        last = f.sub(self.high, f.rem(f.sub(self.high, self.low), w))
+        with f.loop(self.low, last, w) as block:
+            with f.loop(0, whole, w) as turn:
+                self.tile(ops, block.i, turn.i)
+            with f.loop(block.i, f.add(block.i, w)) as turn:
+                row(turn.i, whole)
+        with f.loop(last, self.high) as turn:
+            row(turn.i, 0)
+
+    def tile(self, ops: range, r, c) -> None:
+        """One tile: what lies along its rows' dimension is loaded so, and transposed."""
+        w, v = self.k.lanes, self.kept - 1
+        self.index = c
+        self.advance(2, {v - 1: r})
+        self.advance(3, {v: c})
+        ready = {}
+        for i in ops:
+            op = self.ops[i]
+            if op.name == "load" and self.t.patterns[self.t.map(op.attr[1])][v - 1:] == "1*":
+                ready[i] = self.transposed(op)
+        for k in range(w):
+            self.advance(2, {v - 1: self.f.add(r, k)})
+            self.advance(3, {v: c})
+            for level in (2, 3):
+                for i in ops:
+                    if i in ready:
+                        self.values[i] = ready[i][k]
+                    elif self.levels[i] == level:
+                        self.op(i, self.ops[i], level)
+
+    def transposed(self, op: Op) -> list[Value]:
+        """Of a tile, the vectors along the lanes' dimension of a load that is contiguous along the other."""
+        f, b, w = self.f, self.b, self.k.lanes
+        m = self.t.map(op.attr[1])
+        stride, start = self.strides[m][self.kept - 1], self.offset(m, 3)
+        pointer = self.pointers[op.attr[0]]
+        texts = [b.load(f.at(MEMORY[op.dtype], pointer, f.add(start, f.mul(stride, k))), op.dtype, w).text for k in range(w)]
+        ty, half = b.type(op.dtype, w), 1
+        while half < w:     # blocks of twice the size swap their corners
+            low = ", ".join(f"i32 {n + w - half if n & half else n}" for n in range(w))
+            high = ", ".join(f"i32 {n + w if n & half else n + half}" for n in range(w))
+            for i in range(w):
+                if not i & half:
+                    x, y = texts[i], texts[i + half]
+                    for at, picks in ((i, low), (i + half, high)):
+                        texts[at] = f(f"shufflevector {ty} {x}, {ty} {y}, <{w} x i32> <{picks}>")
+            half *= 2
+        return [Value(text, op.dtype, w) for text in texts]
 
     def write_out(self) -> None:
         """The body, once for every index of the kept dimensions that are unrolled."""
