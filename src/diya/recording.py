@@ -44,6 +44,9 @@ def frozen(value):
         return ()
     if kind is float:
         return kind, value, math.copysign(1.0, value)
+    made = getattr(kind, "frozen", None)  # an object that never changes says what it is
+    if made is not None:
+        return kind, made(value)
     return value if kind.__module__ in ("diya.dtypes", "diya.graph") or kind.__name__ == "_Absent" else None
 
 
