@@ -51,6 +51,10 @@ class _Windows:
 
     __slots__ = ("rank", "shape", "kernel", "stride", "low", "high", "dilation", "out")
 
+    def frozen(self) -> tuple:
+        """All that it is, for keys (see `diya.recording`)."""
+        return tuple([getattr(self, name) for name in self.__slots__])
+
     def __init__(self, name: str, rank: int, input: Tensor, kernel, stride, padding, dilation, ceil_mode: bool):
         if input.dim() not in (rank + 1, rank + 2):
             raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D input tensor, but got a tensor of size "
@@ -318,7 +322,8 @@ def _make_avg_pool(rank: int) -> None:
 
 def _adaptive_size(name: str, rank: int, input: Tensor, output_size) -> tuple[int, ...]:
     if input.dim() not in (rank + 1, rank + 2):
-        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}")
+        kind = ValueError if rank > 1 and input.dim() <= rank else RuntimeError
+        raise kind(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}")
     sizes = (output_size,) * rank if isinstance(output_size, int) or output_size is None else tuple(output_size)
     if len(sizes) == 1:
         sizes *= rank
@@ -523,7 +528,7 @@ def _fractional(name: str, rank: int, input, kernel_size, output_size, output_ra
     rows = x.shape[0] * x.shape[1]
     at = at.reshape(rows, math.prod(sizes), math.prod(kernel))  # type: ignore[union-attr]
     flat = x.reshape(rows, math.prod(spatial))
-    windows = flat.detach().gather(1, at.reshape(rows, -1)).reshape(at.shape)
+    windows = flat.detach().gather(1, at.flatten(1)).reshape(at.shape)
     first = amin(where(_is_maximum(windows, amax(windows, 2, True)), at, 1 << 62), 2)
     shape = (*input.shape[:-rank], *sizes)
     return show(flat.gather(1, first).reshape(shape), f"FractionalMaxPool{rank}D", input), first.reshape(shape)
