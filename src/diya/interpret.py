@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
 from .dtypes import load_array, store_array
 from .graph import LEAF, SCALAR, Graph, Primitive, Type
-from .runtime.arrays import copy
+from .runtime.arrays import SMALL, copy, empty
 from .runtime.buffer import Buffer
 
 # Kinds whose interpret rule takes an ``overwrite`` flag: the first operand may be updated in place.
@@ -25,8 +26,23 @@ def scalar_array(value, type: Type) -> np.ndarray:
     return store_array(np.asarray(value, np.float32 if d.numpy != d.compute else None), d)
 
 
-def _apply(op: Primitive, attrs, types, type, arrays, overwrite: bool):
-    """One primitive on buffers' arrays, to buffers' arrays of exactly the inferred types."""
+class Ufunc:
+    """The rule of a primitive that a ufunc of numpy, or a function like one, computes: it may write its result where it is
+    told to, over an operand, too."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable):
+        self.function = function
+
+    def __call__(self, attrs, *arrays, out: np.ndarray | None = None):
+        return self.function(*arrays, out=out)
+
+
+def _apply(op: Primitive, attrs, types, type, arrays, overwrite: bool, out: np.ndarray | None = None):
+    """One primitive on buffers' arrays, to buffers' arrays of exactly the inferred types; in ``out``, if that is given."""
+    if out is not None:
+        return op.interpret(attrs, *arrays, out=out)  # pyright: ignore[reportOptionalCall]
     if not op.raw:
         arrays = [load_array(a, t.dtype) for a, t in zip(arrays, types, strict=True)]
     if op.name in _UPDATES:
@@ -63,6 +79,18 @@ def _dense(a: np.ndarray, type: Type) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(a, type.shape))
 
 
+def _room(type: Type, types: list[Type], arrays, free: list[bool]) -> np.ndarray | None:
+    """Where a ufunc may write its result: over an operand that nobody needs any more, or in memory from the pool. None
+    where numpy's result might have another dtype."""
+    if type.dtype.numpy.kind != "f" or any(t.dtype is not type.dtype for t in types) or type.nbytes < SMALL \
+            or type.dtype.numpy != type.dtype.compute:
+        return None
+    for t, a, unused in zip(types, arrays, free, strict=True):
+        if unused and t is type:
+            return a
+    return empty(type.shape, type.dtype.numpy)
+
+
 def _apart(a: np.ndarray, arrays) -> bool:
     """Whether an array, made of others, has memory of its own."""
     if not a.flags.writeable or any(isinstance(x, tuple) for x in arrays):  # a pick is one of several results
@@ -92,6 +120,7 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
         last[j] = len(code)
     values: list = [None] * len(code)
     owned = [False] * len(code)
+    out = None
     given = iter(arguments)
     with np.errstate(all="ignore"):
         for i, n in enumerate(code):
@@ -104,35 +133,38 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
                 failed = next((a for a in arrays if isinstance(a, Exception)), None)
                 # In place only where nobody else holds the array: neither a later reader nor a numpy view of it (which
                 # holds what the memory belongs to).
-                overwrite = bool(arrays) and owned[n.inputs[0]] and last[n.inputs[0]] == i \
-                    and sys.getrefcount(arrays[0]) <= 3 and (arrays[0].base is None or sys.getrefcount(arrays[0].base) <= 2)
+                free = [owned[j] and last[j] == i and sys.getrefcount(arrays[k]) <= 3
+                        and (arrays[k].base is None or sys.getrefcount(arrays[k].base) <= 2) for k, j in enumerate(n.inputs)]
+                overwrite = bool(free) and free[0]
                 if failed is None:
                     try:
-                        values[i] = _apply(n.op, n.attrs, [code[j].type for j in n.inputs], n.type, arrays, overwrite)
+                        types = [code[j].type for j in n.inputs]
+                        out = _room(n.type, types, arrays, free) if n.op.interpret.__class__ is Ufunc else None
+                        values[i] = _apply(n.op, n.attrs, types, n.type, arrays, overwrite, out)
                     except Exception as error:
                         values[i] = failed = error
                         error.__dict__.setdefault("diya_where", n.where)
                 else:
                     values[i] = failed
                 if isinstance(values[i], np.ndarray):
-                    owned[i] = overwrite and values[i] is arrays[0] or _apart(values[i], arrays)
+                    owned[i] = values[i] is out or overwrite and values[i] is arrays[0] or _apart(values[i], arrays)
             for j in n.inputs:
                 if last[j] == i:
                     values[j] = None
-    out = []
+    results: list[Buffer | Exception] = []
     handed: list[np.ndarray] = []
     for j in graph.outputs:
         v = values[j]
         if isinstance(v, Exception):
-            out.append(v)
+            results.append(v)
             continue
         try:
             dense = _dense(v, code[j].type)
             if np.may_share_memory(dense, v) and (not owned[j] or any(v is h for h in handed)):
                 dense = copy(dense)  # an output never shares memory with an argument or another output
         except MemoryError as error:
-            out.append(error)
+            results.append(error)
             continue
         handed.append(v)
-        out.append(Buffer.of(dense))
-    return out
+        results.append(Buffer.of(dense))
+    return results

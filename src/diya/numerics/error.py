@@ -17,18 +17,21 @@ PIECE = 1 << 14
 
 
 def _by_pieces(function: Callable) -> Callable:
-    """``function(x)`` of small flat arrays over a float array of any shape; halves are computed in float32."""
-    def over(x):
+    """``function(x)`` of small flat arrays over a float array of any shape; ``out`` may be ``x`` itself."""
+    def over(x, out: np.ndarray | None = None):
         x = np.asarray(x)
         if x.dtype not in (np.float32, np.float64):
-            return over(x.astype(np.float32 if x.dtype == np.float16 else np.float64)).astype(
-                x.dtype if x.dtype.kind == "f" else np.float64)
+            return over(x.astype(np.float64))
         flat = np.ascontiguousarray(x).reshape(-1)
-        out = empty(flat.shape, x.dtype)
+        made = empty(x.shape, x.dtype) if out is None or not out.flags.c_contiguous else out
+        pieces = made.reshape(-1)
         with np.errstate(all="ignore"):
             for start in range(0, flat.size, PIECE):
-                out[start:start + PIECE] = function(flat[start:start + PIECE])
-        return out.reshape(x.shape)
+                pieces[start:start + PIECE] = function(flat[start:start + PIECE])
+        if out is not None and made is not out:
+            out[...] = made
+            return out
+        return made
     over.__name__, over.__doc__ = function.__name__, function.__doc__
     return over
 

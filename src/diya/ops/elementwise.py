@@ -13,6 +13,7 @@ import numpy as np
 from .. import dtypes, engine
 from ..dtypes import bool_
 from ..graph import PRIMITIVES, infer_elementwise, infer_predicate, primitive, type_of
+from ..interpret import Ufunc
 from ..numerics import error
 from ..tensor import Tensor
 from .record import WrongArgument, elementwise, is_number, only, operator, result_type
@@ -21,7 +22,8 @@ from .record import WrongArgument, elementwise, is_number, only, operator, resul
 
 
 def _prim(name: str, numpy, infer=infer_elementwise, emit=None):
-    return primitive(name, "elementwise", infer, interpret=lambda attrs, *xs: numpy(*xs), emit=emit)
+    rule = Ufunc(numpy) if isinstance(numpy, np.ufunc) or numpy in (error.erf, error.erfc) else lambda attrs, *xs: numpy(*xs)
+    return primitive(name, "elementwise", infer, interpret=rule, emit=emit)
 
 
 WHERE = primitive("where", "elementwise", lambda attrs, c, a, b: type_of(infer_predicate(None, c, a, b).shape, a.dtype),
@@ -97,7 +99,7 @@ def _shift(f):
 
 # -- arithmetic ----------------------------------------------------------------------------------------------------------
 
-ADD = _prim("add", lambda a, b: a | b if np.asarray(a).dtype.kind == "b" else np.add(a, b))
+ADD = _prim("add", np.add)
 SUB = _prim("sub", np.subtract)
 MUL = _prim("mul", np.multiply)
 DIV = _prim("div", np.true_divide)

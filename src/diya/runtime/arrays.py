@@ -6,13 +6,29 @@ from math import prod
 
 import numpy as np
 
-from .buffer import allocate
+from .buffer import Buffer, allocate
+
+
+SMALL = 1 << 16  # bytes below which the C library's memory is as warm
+
+
+class _Memory:
+    """What an array over a buffer has as its base. (Were it an array, views would have that as theirs.)"""
+
+    __slots__ = ("buffer", "__array_interface__")
+
+    def __init__(self, buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype):
+        self.buffer = buffer
+        self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (buffer.address, False), "version": 3}
 
 
 def empty(shape, dtype) -> np.ndarray:
-    """An uninitialised array."""
-    dtype = np.dtype(dtype)
-    return allocate(prod(shape) * dtype.itemsize).typed(tuple(shape), dtype)
+    """An uninitialised array. Views of it have it as their base, as views of an array with memory of its own do."""
+    shape, dtype = tuple(shape), np.dtype(dtype)
+    nbytes = prod(shape) * dtype.itemsize
+    if nbytes < SMALL:
+        return np.empty(shape, dtype)
+    return np.asarray(_Memory(allocate(nbytes), shape, dtype))
 
 
 BLOCK = 256          # elements of a row of a transposed copy at a time: what they lie in fits the innermost cache
