@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, engine
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -83,6 +83,9 @@ _PLAIN = ("Tensor", "Parameter")  # a Parameter prints "Parameter containing:" a
 
 def tensor_str(t: Tensor, contents: str | None = None) -> str:
     """The repr of a tensor: ``tensor(numbers, what differs from the defaults)``. ``contents`` replaces the numbers."""
+    if engine.carries_batch((t._storage.node,)):
+        from .func.levels import batched_str
+        return batched_str(t)
     kind = type(t).__name__
     prefix = "tensor(" if kind in _PLAIN else kind + "("
     if contents is None:

@@ -294,6 +294,10 @@ class Tensor:
         if value and self._type.dtype.kind not in "fc":
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients, got "
                                f"{self.dtype}")
+        if value and modes.levels:
+            raise RuntimeError("You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* "
+                               "APIs) inside of torch.func.vmap. Use torch.func.grad, vjp, jacrev or jacfwd inside of it, or call "
+                               "requires_grad_() outside")
         if value and self._inference and not modes.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._rg = bool(value)

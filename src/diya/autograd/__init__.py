@@ -89,13 +89,13 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None, c
 
     Raises RuntimeError where an input does not need a gradient, or (unless ``allow_unused``) no output depends on it.
     """
-    if is_grads_batched:
-        raise NotImplementedError("autograd.grad(is_grads_batched=True) is not supported yet")
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
                          "allow_unused=False.")
     from .walk import run
     outputs, inputs = _sequence(outputs), _sequence(inputs)
+    if is_grads_batched:
+        return _batch_of_grads(outputs, inputs, _sequence(grad_outputs), create_graph, allow_unused, materialize_grads)
     grads = _sequence(grad_outputs) if grad_outputs is not None else (None,) * len(outputs)
     edges, grads = _roots(outputs, grads)
     captures: dict = {}
@@ -106,6 +106,28 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None, c
             raise RuntimeError("One of the differentiated Tensors does not require grad")
         captures.setdefault(edge, []).append(k)
     run(edges, grads, create_graph, create_graph if retain_graph is None else retain_graph, captures, results, False)
+    return _whole(results, inputs, allow_unused, materialize_grads)
+
+
+def _batch_of_grads(outputs: tuple, inputs: tuple, batches: tuple, create_graph: bool, allow_unused: bool | None,
+                    materialize_grads: bool) -> tuple:
+    """`grad` for each element of a batch of ``grad_outputs``."""
+    from ..func import vmap
+    used: list[int] = []
+
+    def pull(*weights):
+        found = grad(outputs, inputs, weights, True, create_graph, allow_unused=True)
+        used[:] = [k for k, g in enumerate(found) if g is not None]
+        return [found[k] for k in used]
+    made = vmap(pull)(*batches)
+    results: list = [None] * len(inputs)
+    for k, g in zip(used, made, strict=True):
+        results[k] = g
+    return _whole(results, inputs, allow_unused, materialize_grads)
+
+
+def _whole(results: list, inputs: tuple, allow_unused: bool | None, materialize_grads: bool) -> tuple:
+    """The gradients, with zeros or an error where an input was not used."""
     for k, g in enumerate(results):
         if g is None:
             if materialize_grads:

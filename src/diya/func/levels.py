@@ -219,3 +219,11 @@ class EachElement(NodeBase):
 
 def _put(t: Tensor, node: NodeBase) -> None:
     t._rg, t._fn, t._nr = True, node, 0
+
+
+def batched_str(t: Tensor) -> str:
+    """How a tensor prints inside of vmap: with its whole batch."""
+    level = levels_of(t._value())[-1]
+    with at_levels(tuple([x for x in modes.levels if x is not level])):
+        value = str(left(t.detach(), 0, level)).replace("\n", "\n    ")
+    return f"BatchedTensor(lvl={len([x for x in modes.levels if x.depth <= level.depth])}, bdim=0, value=\n    {value}\n)"
