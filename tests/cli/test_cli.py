@@ -64,6 +64,16 @@ def test_explain_shows_the_stages_that_were_asked_for():
     assert "exp" in done.stdout and "graph" in done.stdout and "llvm" not in done.stdout
 
 
+def test_explain_times_kernels_and_names_their_lines(tmp_path):
+    pytest.importorskip("llvmlite")
+    script = tmp_path / "step.py"
+    script.write_text("import torch\nx = torch.ones(64, 64)\nfor _ in range(3):\n    y = (x @ x).relu()\n    y.sum().item()\n")
+    done = subprocess.run([sys.executable, "-m", "diya", "explain", "--time", str(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "64×64·64×64" in done.stdout and "GFLOP/s" in done.stdout and "it ran 3 times" in done.stdout
+    assert "step.py:4  y = (x @ x).relu()" in done.stdout and "graph" not in done.stdout
+
+
 def test_doctor():
     done = subprocess.run([sys.executable, "-m", "diya", "doctor"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
-from .counters import counters
+from ..counters import counters
 
 
 class ProfilerActivity(Enum):
@@ -82,7 +82,7 @@ class profile:
         self.step_num, self.counts, self.seconds = 0, {}, 0.0
 
     def start(self) -> None:
-        from .engine import flush
+        from ..engine import flush
         flush()
         self._counts, self._began = counters.as_dict(), time.perf_counter()
 
@@ -92,7 +92,7 @@ class profile:
             self.on_trace_ready(self)
 
     def _measure(self) -> None:
-        from .engine import flush
+        from ..engine import flush
         flush()
         self.seconds = time.perf_counter() - self._began
         self.counts = {name: count - self._counts[name] for name, count in counters.as_dict().items()}
