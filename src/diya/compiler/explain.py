@@ -111,7 +111,7 @@ def _contraction(contraction, part: int, names: list[str], lines) -> Work:
     nbytes = made * out.dtype.itemsize + sum(
         prod(size for size, stride in zip(x.shape, x.strides, strict=True) if stride) * x.dtype.itemsize // part_of
         for x, part_of in ((a, 1), (b, 1), *[(x, len(each)) for x in inputs]))
-    after = [name for name in names if name != "contract"]
+    after = [name for name in names if name not in ("contract", "fold")]
     return Work("contract", ", ".join(["contract", *_short(after)]), (f"{z}× " if z > 1 else "") + f"{m}×{k}·{k}×{n}",
                 2 * made * k + made * len(after), nbytes, lines)
 
