@@ -166,8 +166,8 @@ def _elu(input, alpha, scale, input_scale):
 
 
 def _elu_grad(g, input, alpha, scale, input_scale):
-    low = exp(minimum(input, number(0, input)) * input_scale) * (alpha * scale * input_scale)
-    return g * where(input > 0, number(scale, g), low)
+    low = exp(where(input < 0, input, number(0, input)) * input_scale) * (alpha * scale * input_scale)
+    return g * where(input <= 0, low, number(scale, g))
 
 
 _elu_core = with_rule("Elu", dict(input=_elu_grad), ("input",))(_elu)

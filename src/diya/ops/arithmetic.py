@@ -244,8 +244,9 @@ def heaviside(input, values):
 
 @operator(inplace=True)
 def ldexp(input, other):
-    if not isinstance(other, Tensor):
-        raise WrongArgument(f"ldexp(): argument 'other' must be Tensor, not {type(other).__name__}", other)
+    for name, x in (("input", input), ("other", other)):
+        if not isinstance(x, Tensor):
+            raise WrongArgument(f"ldexp(): argument '{name}' must be Tensor, not {type(x).__name__}", x)
     d = other.dtype if other.dtype.kind == "f" else dtypes.default_dtype
     return input * ew.pow(other.new_full((), 2.0, dtype=d), other)
 
@@ -557,6 +558,19 @@ def renorm(input, p, dim, maxnorm):
     return input * factor
 
 
+def _check_weights(name: str, weights, kinds: str, what: str, n: int) -> None:
+    """The weights of `cov`'s observations: one for each, none of them negative."""
+    if weights.dim() > 1:
+        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {weights.dim()} dimensions")
+    if weights.dtype.kind not in kinds:
+        raise RuntimeError(f"cov(): expected {name} to have {what} dtype but got {name} with {weights.dtype} dtype")
+    if weights.numel() != n:
+        raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+                           f"{weights.numel()} != {n}")
+    if n and bool((weights < 0).any()):
+        raise RuntimeError(f"cov(): {name} cannot be negative")
+
+
 @operator(method=True)
 def cov(input, *, correction=1, fweights=None, aweights=None):
     if input.dim() > 2:
@@ -567,6 +581,9 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     if x.dtype.kind not in "fc":
         x = x.to(dtypes.default_dtype)
     n = x.shape[1]
+    for name, given, kinds, what in (("fweights", fweights, "ui", "integral"), ("aweights", aweights, "f", "floating point")):
+        if given is not None:
+            _check_weights(name, given, kinds, what, n)
     w = None
     if fweights is not None:
         w = fweights
@@ -604,6 +621,8 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
     from .movement import cat
     dims = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     dims = [wrap_dim(d, input.dim()) for d in dims]
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(f"gradient(): a dim appears multiple times in the list of dims {list(dims)}")
     if edge_order not in (1, 2):
         raise RuntimeError(f"torch.gradient only supports edge_order=1 and edge_order=2, got {edge_order}")
     spacing = 1 if spacing is None else spacing

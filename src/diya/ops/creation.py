@@ -198,11 +198,17 @@ def _endpoint(x):
     return x
 
 
-@operator(method=False, differentiable=False)
-def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
-    start, end = (_endpoint(x) for x in (start, end))
+def _check_steps(name: str, steps) -> None:
+    if not hasattr(steps, "__index__"):
+        raise TypeError(f"{name}(): argument 'steps' (position 3) must be int, not {type(steps).__name__}")
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
+
+
+@operator(method=False, differentiable=False)
+def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+    _check_steps("linspace", steps)
+    start, end = (_endpoint(x) for x in (start, end))
     is_complex = isinstance(start, complex) or isinstance(end, complex)
     d = dtype or (dtypes.default_dtype.to_complex() if is_complex else dtypes.default_dtype)
     c = np.dtype("complex128" if d.kind == "c" else "float64")
@@ -225,6 +231,7 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
 
 @operator(method=False, differentiable=False)
 def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+    _check_steps("logspace", steps)
     start, end = (_endpoint(x) for x in (start, end))
     d = dtype or dtypes.default_dtype
     if d.kind in "ui":

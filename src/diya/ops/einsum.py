@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..dtypes import int64
 from ..graph import Affine, Contraction
 from ..tensor import Tensor
 from .contraction import contract
@@ -74,7 +75,7 @@ def _sum_out(x: Tensor, labels: Labels, keep) -> tuple[Tensor, Labels]:
     gone = [d for d, label in enumerate(labels) if label not in keep]
     if not gone:
         return x, labels
-    return x.sum(gone, dtype=x.dtype), tuple(label for label in labels if label in keep)
+    return x.sum(gone), tuple(label for label in labels if label in keep)
 
 
 def _pair(a: Tensor, la: Labels, b: Tensor, lb: Labels, keep, order: Labels | None) -> tuple[Tensor, Labels]:
@@ -96,6 +97,8 @@ def _pair(a: Tensor, la: Labels, b: Tensor, lb: Labels, keep, order: Labels | No
             b, lb = x, labels
     a, la = _sum_out(a, la, {*keep, *lb})
     b, lb = _sum_out(b, lb, {*keep, *la})
+    if a.dtype is not b.dtype:  # small integers are summed in int64
+        a, b = a.to(int64), b.to(int64)
     if order is None:
         shared = [label for label in la if label in lb and label in keep]
         order = (*shared, *[label for label in la if label in keep and label not in lb],

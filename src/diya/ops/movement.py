@@ -511,6 +511,8 @@ def narrow(input, dim, start, length):
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
+    if isinstance(start, Tensor) and (start.dim() or start.dtype.kind not in "ui"):
+        raise RuntimeError(f"narrow(): start must be an 0-dim integral Tensor, got {start.dtype} of shape {list(start.shape)}")
     start, length = _index("narrow", "start", start), _index("narrow", "length", length)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -637,7 +639,7 @@ def view_as_complex(input):
 @operator(out=False)
 def unbind(input, dim=0):
     if not input.dim():
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     dim = wrap_dim(dim, input.dim())
     return tuple(input.select(dim, i) for i in range(input.shape[dim]))
 
@@ -793,9 +795,11 @@ def flip(input, *args, dims=None):
 
 @operator("cat", method=False, aliases=("concat", "concatenate"))
 def cat(tensors, dim=0):
+    if isinstance(tensors, Tensor):
+        raise TypeError("cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     tensors = list(tensors)
     if not tensors:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")

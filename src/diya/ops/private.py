@@ -27,6 +27,13 @@ def _chunk_cat(tensors, dim, num_chunks):
     one number side by side."""
     if num_chunks < 1:
         raise RuntimeError(f"_chunk_cat expects positive num_chunks, got {num_chunks}")
+    if not tensors:
+        raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
+    if not all(x.numel() for x in tensors):
+        raise RuntimeError("_chunk_cat expects non-empty tensor")
+    dim = wrap_dim(dim, tensors[0].dim())
+    if any(dim >= x.dim() for x in tensors):
+        raise RuntimeError(f"_chunk_cat expects dim < ndim for all input tensors, got dim={dim}")
     parts = []
     for x in tensors:
         d = wrap_dim(dim, x.dim())

@@ -214,6 +214,9 @@ def _check_nonempty(name: str, x: Tensor, dims) -> None:
 def _extreme_operator(name: str, op):
     def reduce(input, dim=(), keepdim=False):
         dims = dims_of(dim, input.dim())
+        if dim == () and not input.numel():
+            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+                               f"dim with the 'dim' argument.")
         _check_nonempty(name, input, dims)
         if input.dtype.kind == "c":
             raise RuntimeError(f"{name}(): does not support complex input")

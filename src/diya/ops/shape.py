@@ -43,17 +43,23 @@ atleast_3d = _at_least("atleast_3d", 3, _grow3)
 
 @operator(method=False)
 def hstack(tensors):
+    if not tensors:
+        raise RuntimeError("hstack expects a non-empty TensorList")
     xs = atleast_1d(*tensors) if len(tensors) > 1 else (atleast_1d(tensors[0]),)
     return cat(xs, 0 if xs[0].dim() == 1 else 1)
 
 
 @operator(method=False, aliases=("row_stack",))
 def vstack(tensors):
+    if not tensors:
+        raise RuntimeError("vstack expects a non-empty TensorList")
     return cat([_grow2(x) for x in tensors], 0)
 
 
 @operator(method=False)
 def dstack(tensors):
+    if not tensors:
+        raise RuntimeError("dstack expects a non-empty TensorList")
     return cat([_grow3(x) for x in tensors], 2)
 
 
@@ -82,7 +88,8 @@ def tensor_split(input, indices_or_sections, dim=0):
 def _splitter(name: str, dim_of):
     def make(input, indices_or_sections):
         dim = dim_of(input)
-        if isinstance(indices_or_sections, int) and input.shape[dim] % indices_or_sections:
+        if isinstance(indices_or_sections, int) and (indices_or_sections == 0
+                                                         or input.shape[dim] % indices_or_sections):
             raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
                                f"{input.shape[dim]} is not divisible by the split_size {indices_or_sections}!")
         return tensor_split(input, indices_or_sections, dim)
@@ -147,8 +154,10 @@ def roll(input, shifts, dims=None):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
     out = input
     for shift, d in zip(shifts, dims, strict=True):
+        if not out.dim():
+            raise IndexError(f"Dimension specified as {d} but tensor has no dimensions")
         d = wrap_dim(d, out.dim())
-        n = out.shape[d] if out.dim() else 0
+        n = out.shape[d]
         if n and shift % n:
             k = n - shift % n
             out = cat([slice_dim(out, d, k, None), slice_dim(out, d, 0, k)], d)
@@ -173,7 +182,7 @@ def flipud(input):
 def rot90(input, k=1, dims=(0, 1)):
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
-    a, b = (wrap_dim(d, input.dim()) for d in dims)
+    a, b = (wrap_dim(d, input.dim()) if input.dim() > 1 else 0 for d in dims)
     if input.dim() < 2 or a == b:
         raise RuntimeError(f"expected total dims >= 2 and distinct rotation dims, but got total dims = {input.dim()} and dims "
                            f"{tuple(dims)}")

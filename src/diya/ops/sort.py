@@ -183,6 +183,9 @@ min_ = _choose_extreme("min", Min, amin, minimum, argmin)
 
 @operator()
 def aminmax(input, *, dim=None, keepdim=False):
+    if not input.numel() and (dim is None or input.dim() and not input.shape[wrap_dim(dim, input.dim())]):
+        raise RuntimeError(f"aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity: input has "
+                           f"shape {list(input.shape)}, dim is {dim}")
     if dim is None:
         return AMinMax(amin(input, (), keepdim), amax(input, (), keepdim))
     return AMinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
@@ -341,7 +344,7 @@ def _numbers(x: Tensor) -> np.ndarray:
 
 def _as(a: np.ndarray, d) -> Tensor:
     """A tensor that takes over an array of numbers."""
-    return _from_array(np.ascontiguousarray(dtypes.store_array(a, d)), d)
+    return _from_array(np.asarray(dtypes.store_array(a, d), order="C"), d)
 
 
 @operator(differentiable=False, out=False)

@@ -24,8 +24,10 @@ def _window(name: str, values: Callable[..., Tensor]) -> Callable:
 
     def window(M, *, sym=True, dtype=None, layout=None, device=None, requires_grad=False, **named):
         d = dtypes.default_dtype if dtype is None else dtype
-        if not d.is_floating_point:
+        if d not in (dtypes.float32, dtypes.float64):
             raise ValueError(f"{name} expects float32 or float64 dtypes, got: {d}")
+        if layout is not None and str(layout) != "torch.strided":
+            raise ValueError(f"{name} is implemented for strided tensors only, got: {layout}")
         if M < 0:
             raise ValueError(f"{name} requires non-negative window length, got M={M}")
         unknown = [k for k in named if k not in known]
