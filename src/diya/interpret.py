@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .dtypes import load_array, store_array
-from .graph import LEAF, SCALAR, Graph, Primitive, Type
+from .graph import LEAF, SCALAR, Graph, Instruction, Primitive, Type, contiguous_strides
 from .runtime.arrays import SMALL, copy, empty
 from .runtime.buffer import Buffer
 
@@ -105,13 +105,52 @@ class Fault(Exception):
         self.position, self.error = position, error
 
 
+def _contract_spread(attrs, a, b):
+    from .numerics.contract import contract_spread
+    return contract_spread(attrs, a, b)
+
+
+_CONTRACT_SPREAD = Primitive("contract.spread", "contract", lambda attrs, a, b: None, interpret=_contract_spread)
+
+
+def _without_spreads(code: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+    """The instructions with contractions looking through the zeros that strided convolutions' gradients put between the
+    elements of an operand."""
+    steps = {i: found for i, n in enumerate(code) if n.op.name == "fold" and (found := _spread_steps(n))}
+    if not steps:
+        return code
+    made = list(code)
+    for i, n in enumerate(code):
+        if n.op.name == "contract" and any(j in steps for j in n.inputs):
+            ranks = [len(code[j].type.shape) for j in n.inputs]  # pyright: ignore[reportAttributeAccessIssue]
+            each = [steps.get(j, (1,) * rank) for j, rank in zip(n.inputs, ranks, strict=True)]
+            inputs = tuple([code[j].inputs[0] if j in steps else j for j in n.inputs])
+            made[i] = n._replace(op=_CONTRACT_SPREAD, inputs=inputs, attrs=(n.attrs, *each))
+    return tuple(made)
+
+
+def _spread_steps(n: Instruction) -> tuple[int, ...] | None:
+    """How far apart a fold puts the elements of each dimension, if that is all that it does."""
+    shape, (inner, strides, offset) = n.attrs
+    dense = contiguous_strides(shape)
+    if offset or len(inner) != len(shape) or 0 in shape:
+        return None
+    steps = tuple([st // d if s > 1 else 1 for s, st, d in zip(inner, strides, dense, strict=True)])
+    exact = all(step > 0 and (s == 1 or st == d * step) and n == (s - 1) * step + 1
+                for s, st, d, n, step in zip(inner, strides, dense, shape, steps, strict=True))
+    return steps if exact and max(steps) > 1 else None
+
+
+watch: Any = None  # watch(_apply) gives what is called in its place (see profiler/recorder.py)
+
+
 def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
     """Runs every instruction in order; arguments are never overwritten.
 
     An instruction that raises gives its exception as the value of every output that depends on it; the others are
     computed all the same. Buffers of intermediate values are released after their last use.
     """
-    code = graph.code
+    code = _without_spreads(graph.code)
     last = {}
     for i, n in enumerate(code):
         for j in n.inputs:

@@ -47,3 +47,20 @@ def test_random_contractions(monkeypatch, product, copied, part):
         (a_at, a), (b_at, b) = operand(rng, sizes), operand(rng, sizes)
         spec = Contraction(sizes, int(rng.integers(0, len(sizes) + 1)), a_at, b_at)
         np.testing.assert_array_equal(module.contract(spec, a, b), defined(spec, a, b), err_msg=str(spec))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_operands_with_zeros_between_their_elements(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(80):
+        sizes = tuple(int(n) for n in rng.integers(1, 6, rng.integers(1, 5)))
+        (a_at, a), (b_at, b) = operand(rng, sizes), operand(rng, sizes)
+        spec = Contraction(sizes, int(rng.integers(0, len(sizes) + 1)), a_at, b_at)
+        steps = [tuple(int(k) for k in rng.integers(1, 4, x.ndim)) for x in (a, b)]
+        thin = [x[tuple(slice(None, None, k) for k in each)] for x, each in zip((a, b), steps, strict=True)]
+        wide = []
+        for x, t, each in zip((a, b), thin, steps, strict=True):
+            z = np.zeros_like(x)
+            z[tuple(slice(None, None, k) for k in each)] = t
+            wide.append(z)
+        np.testing.assert_array_equal(module.contract_spread((spec, *steps), *thin), defined(spec, *wide), err_msg=str(spec))

@@ -7,7 +7,7 @@ that is no view in memory is copied, along its longest run, into a buffer that s
 
 from __future__ import annotations
 
-from math import prod
+from math import lcm, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +58,44 @@ def contract(spec: Contraction, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if len(given) < n_out:  # an output index that neither operand has
         out = np.broadcast_to(out.reshape([sizes[v] if v in given else 1 for v in range(n_out)]), sizes[:n_out])
     return out
+
+
+def contract_spread(attrs: tuple[Contraction, tuple[int, ...], tuple[int, ...]], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """A contraction of operands that are to be read with zeros between their elements, every ``step``-th along a dimension
+    being one: the sum over the remainders of the index variables for which there are elements at all."""
+    spec, *steps = attrs
+    n_out = spec.n_out
+    split: dict[int, int] = {}
+    for coordinates, each in zip((spec.a, spec.b), steps, strict=True):
+        for (terms, _), step in zip(coordinates, each, strict=True):
+            for v, c in terms:
+                if c % step:
+                    split[v] = lcm(split.get(v, 1), step)
+    out = empty(spec.sizes[:n_out], a.dtype)
+    out.fill(0)
+    for remainders in np.ndindex(*split.values()):
+        part = _part(spec, steps, split, dict(zip(split, remainders, strict=True)))
+        if part is not None:
+            place = dict(zip(split, remainders, strict=True))
+            out[tuple([slice(place.get(v, 0), None, split.get(v, 1)) for v in range(n_out)])] += contract(part, a, b)
+    return out
+
+
+def _part(spec: Contraction, steps, split: dict[int, int], remainders: dict[int, int]) -> Contraction | None:
+    """The contraction over the values of split variables with given remainders; None if it reads nothing but zeros."""
+    sizes = [-(-(n - remainders.get(v, 0)) // split.get(v, 1)) for v, n in enumerate(spec.sizes)]
+    if min(sizes, default=1) <= 0:
+        return None
+    made = []
+    for coordinates, each in zip((spec.a, spec.b), steps, strict=True):
+        found = []
+        for (terms, const), step in zip(coordinates, each, strict=True):
+            const += sum(c * remainders.get(v, 0) for v, c in terms)
+            if const % step:
+                return None
+            found.append(Affine(tuple([(v, c * split.get(v, 1) // step) for v, c in terms]), const // step))
+        made.append(tuple(found))
+    return Contraction(tuple(sizes), spec.n_out, *made)
 
 
 def _windows(x: np.ndarray, coordinates: tuple[Affine, ...], sizes) -> _Operand:
