@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diya import dtypes
-from diya.compiler.contraction import Epilogue, Operand, classify, lower_contraction
+from diya.compiler.contraction import lower_contraction
+from diya.compiler.operands import Epilogue, Operand, classify
 from diya.graph import Affine, Contraction
 from diya.runtime.cpu import features, load
 

@@ -7,6 +7,8 @@ pytest.importorskip("llvmlite")
 
 import diya
 from diya import engine
+from diya.compiler import depthwise
+from diya.compiler.operands import dense
 from diya.compiler.split import parts_of, split_sums
 from diya.graph import PRIMITIVES, Affine, Contraction, Graph, Instruction, type_of
 
@@ -55,3 +57,39 @@ def test_long_sums_are_cut_in_parts():
             return w.grad.numpy()
 
     np.testing.assert_allclose(gradient(1), gradient(0), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("stride,padding,dilation,kernel", [
+    (1, 1, 1, (3, 3)), (2, 1, 1, (3, 3)), (1, 3, 1, (7, 7)), (1, 0, 1, (3, 3)), (3, 1, 1, (3, 3)), (1, 2, 2, (3, 3)),
+    (2, (1, 0), 1, (3, 1))])
+@pytest.mark.parametrize("shape,multiplier", [((2, 3, 9, 13), 1), ((1, 4, 20, 40), 2), ((3, 2, 7, 7), 1)])
+def test_depthwise(stride, padding, dilation, kernel, shape, multiplier):
+    channels = shape[1]
+
+    def gradients(tier, dtype):
+        rng = np.random.default_rng(0)
+
+        def array(*shape):
+            return diya.tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True)
+        with engine.Tier(tier):
+            x, w, b = array(*shape), array(channels * multiplier, 1, *kernel), array(channels * multiplier)
+            y = diya.nn.functional.conv2d(x, w, b, stride, padding, dilation, channels).relu()
+            (y * array(*y.shape)).sum().backward()
+            return [t.detach().numpy() for t in (y, x.grad, w.grad, b.grad)]
+
+    for dtype, eps in (("f", 3e-6), ("d", 1e-14)):
+        for want, got in zip(gradients(0, dtype), gradients(1, dtype), strict=True):
+            np.testing.assert_allclose(got, want, rtol=0, atol=eps * max(1, np.abs(want).max()))
+
+
+def test_depthwise_compiles_nothing_for_another_batch():
+    keys = set()
+    for batch in (2, 3, 64):
+        c = Contraction((batch, 8, 1, 20, 20, 1, 3, 3), 5, (
+            Affine(((0, 1),)), Affine(((1, 1),)), Affine(((5, 1),)), Affine(((3, 1), (6, 1)), -1), Affine(((4, 1), (7, 1)), -1)),
+            (Affine(((1, 1),)), Affine(((2, 1),)), Affine(((5, 1),)), Affine(((6, 1),)), Affine(((7, 1),))))
+        x, w, y = (dense(diya.float32, s) for s in ((batch, 8, 1, 20, 20), (8, 1, 1, 3, 3), (batch, 8, 1, 20, 20)))
+        problem, swapped = depthwise.plan(c, x, w, y, None, 64)
+        assert swapped and problem.numbers["M"] == batch * 20
+        keys.add(problem.form.key)
+    assert len(keys) == 1

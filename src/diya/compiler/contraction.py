@@ -8,7 +8,8 @@ can leave their operand — is the `Form` of the code (emit/contraction.py); siz
 
 The strategy follows from shapes alone: packed panels by default; b read where it lies for few rows (a matrix's rows, a
 narrow convolution's windows); dot products along the depth for few rows of which both operands are contiguous there;
-operands spread out by zeros as one contraction for each remainder (`phases`); long sums in parts (split.py).
+operands spread out by zeros as one contraction for each remainder (`phases`); long sums in parts (split.py). Depthwise
+convolutions have kernels of their own (depthwise.py).
 """
 
 from __future__ import annotations
@@ -16,50 +17,13 @@ from __future__ import annotations
 from functools import partial
 from itertools import product
 from math import ceil, gcd, prod
-from typing import Any, NamedTuple
 
 from ..dtypes import dtype, float32, float64
-from ..graph import Affine, Contraction, contiguous_strides
+from ..graph import Affine, Contraction
+from . import depthwise
 from .emit.contraction import Access, Form, Reading, Tile, kernel, tile_of
 from .loops import Launch
-
-
-class Operand(NamedTuple):
-    """A buffer as an operand: ``flat[offset + Σ i·strides]``, in elements.
-
-    ``spread``: for each dimension, how far apart a contraction sees the elements, with zeros between (1: as they are).
-    Coordinates then are those of the spread array; ``shape`` is that of the elements.
-    """
-
-    dtype: dtype
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    offset: int = 0
-    spread: tuple[int, ...] = ()
-
-
-class Stream(NamedTuple):
-    """``first + Σ index[var]·steps[var]``: an address, or (``size`` given) a coordinate that may leave its operand."""
-
-    steps: tuple[int, ...]
-    first: int
-    size: int = 0
-
-
-class Epilogue(NamedTuple):
-    """What happens to a sum on its way to memory: ``emit(b, sum, *inputs) -> Value``; ``inputs`` are arrays over the
-    output's dimensions (stride 0 where they broadcast). ``key`` identifies ``emit``'s code."""
-
-    key: str
-    emit: Any
-    inputs: tuple[Operand, ...] = ()
-
-    def __eq__(self, other):
-        return isinstance(other, Epilogue) and self.key == other.key
-
-    def __hash__(self):
-        return hash(self.key)
-
+from .operands import Epilogue, Operand, Problem, Stream, classify, merge, run_length, steps_of, streams_of
 
 # Up to so many rows a product is bound by reading b.
 SKINNY = 16
@@ -69,84 +33,6 @@ VIEWED = 48
 
 # Operand types that packing converts to float32 while it copies.
 SUPPORTED = ("float32", "float64", "float16", "bfloat16")
-
-
-def streams_of(c: Contraction, coordinates: tuple[Affine, ...], x: Operand) -> list[Stream]:
-    """An operand's address, then each of its coordinates that can leave it."""
-    steps, first, checks = [0] * len(c.sizes), x.offset, []
-    for affine, size, stride in zip(coordinates, x.shape, x.strides, strict=True):
-        coefficients = [0] * len(c.sizes)
-        low = high = affine.const
-        for var, coefficient in affine.terms:
-            coefficients[var] += coefficient
-        for var, coefficient in enumerate(coefficients):
-            reach = coefficient * (c.sizes[var] - 1)
-            low, high = low + min(0, reach), high + max(0, reach)
-            steps[var] += coefficient * stride
-        first += affine.const * stride
-        if low < 0 or high >= size:
-            checks.append(Stream(tuple(coefficients), affine.const, size))
-    return [Stream(tuple(steps), first), *checks]
-
-
-def appears(coordinates: tuple[Affine, ...]) -> set[int]:
-    return {var for affine in coordinates for var, coefficient in affine.terms if coefficient}
-
-
-def merge(variables: list[int], sizes: tuple[int, ...], streams: list[Stream],
-          kept: frozenset | set = frozenset()) -> list[tuple[int, list[int]]]:
-    """Variables, outermost first, as axes (size, step in every stream); neighbours that step alike become one."""
-    axes: list[tuple[int, list[int]]] = []
-    for v in variables:
-        if sizes[v] == 1 and v not in kept:
-            continue
-        steps = [s.steps[v] for s in streams]
-        if axes and axes[-1][1] == [step * sizes[v] for step in steps]:
-            axes[-1] = (axes[-1][0] * sizes[v], steps)
-        else:
-            axes.append((sizes[v], steps))
-    return axes
-
-
-def run_length(axes: list[tuple[int, list[int]]], stream: int) -> int:
-    """How many neighbouring index values are neighbours in memory too."""
-    length = 1
-    for size, steps in reversed(axes):
-        if steps[stream] != length:
-            break
-        length *= size
-    return length
-
-
-def steps_of(axes: list[tuple[int, list[int]]], stream: int) -> str:
-    """How memory is met along a group: see `Reading`."""
-    if len(axes) == 1 and axes[0][1][stream] == 1:
-        return "unit"
-    return "runs" if len(axes) > 1 and run_length(axes, stream) >= 4 else "strided"
-
-
-class Problem(NamedTuple):
-    """A contraction as a matrix product: sizes of the groups, and all that its kernel is told."""
-
-    form: Form
-    numbers: dict[str, int]
-    tasks: int
-    scratch: int
-    work: float
-
-
-def classify(c: Contraction) -> tuple[list[int], list[int], list[int], list[int]]:
-    """The variables of z, those of a alone, those of b alone, those of k."""
-    in_a, in_b = appears(c.a), appears(c.b)
-    z, only_a, only_b, k = [], [], [], []
-    for v in range(len(c.sizes)):
-        if v >= c.n_out:
-            k.append(v)
-        elif v in in_a and v in in_b:
-            z.append(v)
-        else:
-            (only_b if v in in_b else only_a).append(v)
-    return z, only_a, only_b, k
 
 
 def task_count(c: Contraction) -> int:
@@ -238,7 +124,7 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
             numbers[f"{g}{axis}"] = size
             numbers.update({f"{name}.{g}{axis}": step for name, step in zip(names, steps, strict=True)})
     work = prod(c.sizes) / (tile.lanes * 4.0)  # nanoseconds, at two thirds of two vectors of products a cycle
-    return Problem(form, numbers, tasks, scratch, work), swapped
+    return Problem(form, numbers, tasks, scratch, work, partial(kernel, form)), swapped
 
 
 def _exchange(c: Contraction, m: list[int], n: list[int], out: Operand) -> bool:
@@ -357,10 +243,11 @@ def lower_contraction(c: Contraction, a: Operand, b: Operand, out: Operand, epil
             continue
         last = epilogue and epilogue._replace(inputs=tuple(inputs))
         whole = {v for v, (n, part) in enumerate(zip(c.sizes, phase.sizes, strict=False)) if n != part}
-        problem, swapped = plan(phase, x, y, to, last, target.vector_bytes, target.arch, whole)
+        problem, swapped = (depthwise.plan(phase, x, y, to, last, target.vector_bytes, whole)
+                            or plan(phase, x, y, to, last, target.vector_bytes, target.arch, whole))
         first = (values[1], values[0]) if swapped else (values[0], values[1])
         launches.append(Launch(
-            key=problem.form.key, text=partial(kernel, problem.form), values=(*first, *values[2:]),
+            key=problem.form.key, text=problem.write, values=(*first, *values[2:]),
             args=tuple(problem.numbers[name] for name in problem.form.arguments()), tasks=problem.tasks, writes=(2,),
             work=problem.work, scratch=problem.scratch))
     return launches
@@ -417,8 +304,3 @@ def _phase(c: Contraction, a: Operand, b: Operand, written: list[Operand], parts
         offset=x.offset + sum(s * remainders[v] for v, s in enumerate(x.strides) if v in remainders)) for x in written]
     return (Contraction(sizes, c.n_out, rewritten(c.a, of_a), rewritten(c.b, not of_a)), plain(a) if of_a else a,
             b if of_a else plain(b), written)
-
-
-def dense(d: dtype, shape: tuple[int, ...]) -> Operand:
-    """A whole row-major buffer as an operand."""
-    return Operand(d, tuple(shape), contiguous_strides(shape))

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from ..dtypes import bool_, int64
 from ..graph import LEAF, PRIMITIVES, SCALAR, Graph, contiguous_strides
 from .access import broadcast_map, contracted, index_map, kept_strides, operand_map, position_map, positions, squeeze
-from .contraction import Epilogue, Operand, dense
 from .loops import STORES, Kernel, Map, Op, Phase
+from .operands import Epilogue, Operand, dense
 from .schedule import Schedule, Step
 from .support import DIVISIONS
 
