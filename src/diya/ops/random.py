@@ -13,11 +13,14 @@ import numpy as np
 
 from .. import dtypes, views
 from ..autograd.modes import modes
+from ..autograd.tape import Rule, track
 from ..device import check as check_device
 from ..dtypes import int64
+from ..graph import broadcast_shapes, infer_elementwise, primitive
 from ..tensor import Tensor, _from_array, assign, check_inplace
 from .creation import _like_sizes
-from .record import operator
+from .movement import stack
+from .record import _long_name, elementwise, operator
 
 
 def _generator(generator):
@@ -129,9 +132,69 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
                                                       int64))
 
 
-@operator(differentiable=False)
+def _tracked(name: str, t: Tensor, inputs: tuple[Tensor, ...], grad) -> Tensor:
+    """A sample on the tape, where ``grad`` says how it moves with its parameters."""
+    if modes.grad and any(x.requires_grad for x in inputs):
+        track(Rule(name, ("input", "other")[:len(inputs)], grad), (t,), inputs, tuple(x._value() for x in inputs), {})
+    return t
+
+
+def _drawn_for(name: str, generator, x: Tensor) -> Tensor:
+    """Samples with the elements of ``x`` as parameters."""
+    return _sampled_from(x.detach(), lambda a: _from_array(_draw(name, generator, a, x.dtype), x.dtype))
+
+
+def _no_gradient(name: str):
+    def refuse(g):
+        raise RuntimeError(f"derivative for aten::{name} is not implemented")
+    return refuse
+
+
+@operator(method=False)
 def poisson(input, generator=None):
-    raise NotImplementedError("torch.poisson is not supported yet")
+    """Counts of events with ``input`` as their mean."""
+    return _tracked("Poisson", _drawn_for("poisson", generator, input), (input,), dict(input=lambda g: g * 0))
+
+
+@operator(method=False, differentiable=False)
+def binomial(count, prob, generator=None):
+    """The successes in ``count`` trials of probability ``prob``."""
+    for name, x in (("count", count), ("prob", prob)):
+        if not x.dtype.is_floating_point:
+            raise ValueError(f"binomial only supports floating-point dtypes for {name}, got: {_long_name(x.dtype)}")
+    if count.dtype is not prob.dtype:
+        raise RuntimeError(f"Found dtype {_long_name(prob.dtype)} but expected {_long_name(count.dtype)}")
+    shape = broadcast_shapes(count.shape, prob.shape)
+    both = stack((count.detach().expand(shape), prob.detach().expand(shape)))
+    t = _sampled_from(both, lambda a: _from_array(_draw("binomial", generator, a[0], a[1], count.dtype), count.dtype))
+    refuse = _no_gradient("binomial")
+    return _tracked("Binomial", t, (count, prob), dict(input=refuse, other=refuse))
+
+
+@operator("_standard_gamma", method=False)
+def standard_gamma(input, generator=None):
+    """Gamma samples of concentration ``input`` and rate 1, with the implicit gradient (Figurnov et al., 2018)."""
+    return _tracked("StandardGamma", _drawn_for("standard_gamma", generator, input), (input,),
+                    dict(input=lambda g, input, out: g * standard_gamma_grad(input, out)))
+
+
+@operator("_sample_dirichlet", method=False, differentiable=False)
+def sample_dirichlet(input, generator=None):
+    """Dirichlet samples of concentrations ``input`` over the last dimension; `distributions.Dirichlet` has the gradient."""
+    return _tracked("SampleDirichlet", _drawn_for("dirichlet", generator, input), (input,),
+                    dict(input=_no_gradient("_sample_dirichlet")))
+
+
+def _implicit(path: str, function: str, inputs: tuple[str, ...]):
+    def interpret(attrs, *arrays):
+        from ..numerics import implicit
+        return getattr(implicit, function)(*arrays).astype(np.asarray(arrays[0]).dtype)
+    return elementwise(path, primitive("random." + function, "elementwise", infer_elementwise, interpret=interpret), inputs,
+                       complex_ok=False, grad=dict.fromkeys(inputs, _no_gradient(path)), method=False)
+
+
+standard_gamma_grad = _implicit("_standard_gamma_grad", "gamma_gradient", ("input", "output"))
+dirichlet_grad = _implicit("_dirichlet_grad", "beta_gradient", ("x", "alpha", "total"))
 
 
 @operator(method=False, differentiable=False)
@@ -144,7 +207,6 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
             raise TypeError("normal() missing 1 required argument: 'size'")
         d = dtype or dtypes.default_dtype
         return _make(size, lambda shape: _draw("normal", generator, shape, d, float(mean), float(std)), d, device, requires_grad)
-    from ..graph import broadcast_shapes
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     d = tensors[0].dtype
     shape = broadcast_shapes(*(x.shape for x in tensors))
