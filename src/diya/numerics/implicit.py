@@ -11,7 +11,6 @@ import numpy as np
 
 from .special import _flat, digamma
 
-
 _SMALL, *_NEAR = np.array([0.8, 0.9, 1.1], np.float32).astype(np.float64)  # PyTorch compares with these numbers
 
 
