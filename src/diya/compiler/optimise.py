@@ -317,22 +317,26 @@ class _Text:
 
 def _effects(kernel: Kernel) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
     """Which buffers are written, and the (written, read) pairs that may be one: every access of both is at one map, and
-    nothing reads after the store (one phase only)."""
+    no phase after the one that stores reads."""
     maps: dict[int, set] = {}
-    writes: dict[int, None] = {}
-    for op in kernel.ops:
-        if op.name in ACCESSES:
-            maps.setdefault(op.attr[0], set()).add(op.attr[1] if op.name in ("load", "store") else None)
-            if op.name in STORES and op.attr[0] < len(kernel.buffers) - kernel.rows:
-                writes[op.attr[0]] = None
+    writes: dict[int, int] = {}     # the phase that stores first
+    reads: dict[int, int] = {}      # the phase that loads last
+    for p, phase in enumerate(kernel.phases):
+        for op in (*phase.kept, *phase.full):
+            if op.name in ACCESSES:
+                maps.setdefault(op.attr[0], set()).add(op.attr[1] if op.name in ("load", "store") else None)
+                if op.name not in STORES:
+                    reads[op.attr[0]] = p
+                elif op.attr[0] < len(kernel.buffers) - kernel.rows:
+                    writes.setdefault(op.attr[0], p)
     pairs = []
-    if len(kernel.phases) == 1:
-        for w in writes:
-            for r, found in maps.items():
-                if r not in writes and found == maps[w] and len(found) == 1 and \
-                        kernel.buffers[r].itemsize == kernel.buffers[w].itemsize and None not in found and \
-                        all(s for s, n in zip(next(iter(found)).strides, kernel.dims, strict=True)):
-                    pairs.append((w, r))
+    for w, first in writes.items():
+        for r, last in reads.items():
+            found = maps[r]
+            if r not in writes and last <= first and found == maps[w] and len(found) == 1 and None not in found and \
+                    r < len(kernel.buffers) - kernel.rows and kernel.buffers[r].itemsize == kernel.buffers[w].itemsize and \
+                    all(s for s, n in zip(next(iter(found)).strides, kernel.dims, strict=True)):
+                pairs.append((w, r))
     return tuple(writes), tuple(pairs)
 
 

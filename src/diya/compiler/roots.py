@@ -27,6 +27,7 @@ from .access import (
 )
 from .support import COSTS, HEAVY, faults, native
 
+FEW = 8              # how much larger data is than what is taken of it, to be much
 MAX_DEPTH = 48       # of an expression; the stages recurse along it
 
 
@@ -141,7 +142,10 @@ class Roots:
                 continue
             inline[i] = True
             if kind == "index" or name == "bitcast" and kind == "view":
-                self.store(alias[n.inputs[0]])
+                data = alias[n.inputs[0]]
+                self.store(data)
+                if code[data].op is not LEAF and uses[data] > 1 and n.type.numel * FEW <= code[data].type.numel:
+                    roots.add(i)  # a few elements of much: taken at once, so that it can be overwritten by what reads it next
             total, touched, deep = COSTS.get(name, 1), 0, 0
             if kind == "view":
                 total = 0
