@@ -138,7 +138,7 @@ def _spread_steps(n: Instruction) -> tuple[int, ...] | None:
     steps = tuple([st // d if s > 1 else 1 for s, st, d in zip(inner, strides, dense, strict=True)])
     exact = all(step > 0 and (s == 1 or st == d * step) and n == (s - 1) * step + 1
                 for s, st, d, n, step in zip(inner, strides, dense, shape, steps, strict=True))
-    return steps if exact and max(steps) > 1 else None
+    return steps if exact and any(step > 1 for step in steps) else None
 
 
 watch: Any = None  # watch(_apply) gives what is called in its place (see profiler/recorder.py)
