@@ -31,6 +31,7 @@ DEFAULT_SEED = 67280421310721  # of a Generator nobody seeded, as in PyTorch: Eu
 STATE_BYTES = 5056
 
 _N = 624  # words in MT19937's state
+_CHUNK = 1 << 14  # of words that are drawn and compared while they are in the cache
 # PyTorch's layout of a state: initial seed, words left in the block, seeded?, next word, the words (8 bytes each), two
 # unused doubles about a cached sample (the first and the third), that sample (double) and whether it is there, then the
 # same for float32. The third double, always 0 there, carries the position of the counter-based stream.
@@ -147,19 +148,35 @@ class Generator:
 
     # Draws. Every sampled number comes from one of these.
 
+    def _source(self, n: int) -> Any:
+        """What words come from, ``n`` of which are about to be drawn."""
+        if self._words is None:
+            self._bits, self._words = _engine(_seed_words(self._initial_seed), _N)
+        if n:
+            self._untouched = False
+        return self._words
+
     def words32(self, n: int) -> np.ndarray:
         """The next ``n`` words of the stream (uint32)."""
         with self._lock:
-            if self._words is None:
-                self._bits, self._words = _engine(_seed_words(self._initial_seed), _N)
-            if n:
-                self._untouched = False
-            return self._words.integers(0, 2**32, n, np.uint32)
+            return self._source(n).integers(0, 2**32, n, np.uint32)
 
     def words64(self, n: int) -> np.ndarray:
         """The next ``2 n`` words as ``n`` uint64, the first of a pair on top."""
-        pairs = self.words32(2 * n).view("<u8")
-        return pairs << np.uint64(32) | pairs >> np.uint64(32)
+        with self._lock:
+            return self._source(n).integers(0, 2**64, n, np.uint64)
+
+    def below(self, n: int, p: float) -> np.ndarray:
+        """Of the next ``n`` `doubles`, whether each is below ``p`` (bool)."""
+        threshold, mask = np.uint64(math.ceil(p * 2.0**53)), np.uint64(2**53 - 1)
+        out = np.empty(n, np.bool_)
+        with self._lock:
+            for start in range(0, n, _CHUNK):
+                part = out[start:start + _CHUNK]
+                words = self._source(n).integers(0, 2**64, len(part), np.uint64)
+                words &= mask
+                np.less(words, threshold, out=part)
+        return out
 
     def floats(self, n: int) -> np.ndarray:
         """The next ``n`` float32 in [0, 1), of 24 bits from a word each."""

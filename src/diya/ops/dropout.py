@@ -1,16 +1,23 @@
 """Dropout, and the counter-based random numbers that programs draw.
 
-A program's random numbers are a pure function of a position in a stream (`diya.philox`), so that any thread can make any
-of them, in any order, with the same result, and nothing waits for a generator. Each draw reserves its part of the
+What dropout keeps is drawn at the call from the default generator, as PyTorch draws it: a seed gives the same masks, and
+leaves the generator where PyTorch leaves it. The mask is an input of the program.
+
+A program's own random numbers are a pure function of a position in a stream (`diya.philox`), so that any thread can make
+any of them, in any order, with the same result, and nothing waits for a generator. Each draw reserves its part of the
 default generator's stream at the call; the seed and the position are arguments of the program, not part of its code.
 """
 
 from __future__ import annotations
 
-from .. import engine, philox
-from ..dtypes import float32, int64
+import math
+
+import numpy as np
+
+from .. import engine, philox, views
+from ..dtypes import bool_, float32, float64, int64
 from ..graph import primitive, type_of
-from ..tensor import Tensor, check_inplace, from_node
+from ..tensor import Tensor, _from_array, check_inplace, from_node
 from .compose import number, shown_as
 from .elementwise import where
 from .random import sampled
@@ -40,13 +47,34 @@ def _check_probability(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+def _kept(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
+    """A bool mask, True with probability 1 − ``p``; of all elements of ``like`` drawn in the order that they have in memory."""
+    from ..random import default_generator
+    strides = like.stride()
+    order = views.memory_order(shape, strides) if shape == tuple(like.shape) and views.is_dense(shape, strides) else None
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        drawn = default_generator.below(math.prod(shape), 1.0 - p)
+        if order is None:
+            return _from_array(drawn.reshape(shape), bool_)
+        lead = len(shape) - len(order)  # the sizes of batches, inside of vmap
+        inner = (*range(lead), *[lead + d for d in order])
+        return _from_array(np.asarray(drawn.reshape([shape[d] for d in inner]).transpose(np.argsort(inner)), order="C"), bool_)
+    return sampled(shape, draw)
+
+
+def _scale(input: Tensor, p: float) -> Tensor:
+    """1 / (1 − p) as PyTorch computes it: in the input's dtype, or float32 if that is wider."""
+    kind = np.float64 if input.dtype is float64 else np.float32
+    return number(float(kind(1) / kind(1.0 - p)), input)
+
+
 @shown_as("Mul")
 def _drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     """``input`` / (1 − p) where a mask of ``shape`` keeps it, 0 elsewhere."""
     if p == 1 or not input.numel():
         return input * 0
-    keep = uniform(shape) >= p
-    return where(keep, input * (1 / (1 - p)), number(0, input))
+    return input * where(_kept(input, shape, p), _scale(input, p), number(0, input))
 
 
 def _alpha_drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
@@ -54,9 +82,9 @@ def _alpha_drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     alpha = 1.7580993408473766  # SELU's scale times its alpha
     if p == 1 or not input.numel():
         return input * 0
-    a = ((1 - p) * (1 + p * alpha * alpha)) ** -0.5
-    keep = uniform(shape) >= p
-    return where(keep, input, number(-alpha, input)) * a + a * p * alpha
+    a = 1.0 / math.sqrt((alpha * alpha * p + 1) * (1 - p))
+    noise = _kept(input, shape, p).to(input.dtype)
+    return input * (noise * a) + ((noise - 1) * (alpha * a) + alpha * a * p)
 
 
 def _operator(name: str, drop, features: bool, functional: bool = True, default: bool = True) -> None:
@@ -92,7 +120,7 @@ def _operator(name: str, drop, features: bool, functional: bool = True, default:
     for path, f in ((f"nn.functional.{name}", function), (name, plain), (name + "_", update)):
         if f is not function or functional:
             f.__name__ = f.__qualname__ = path.rpartition(".")[2]
-            f.__doc__ = f"{drop.__doc__.splitlines()[0]} Drawn from the counter-based stream of the default generator."
+            f.__doc__ = f"{drop.__doc__.splitlines()[0]}"
             operator(path, method=False, out=False)(f)
 
 
@@ -136,5 +164,5 @@ def native_dropout(input, p, train):
     _check_probability(p)
     if not train:
         return input.clone(), (input == input) | True
-    keep = uniform(tuple(input.shape)) >= p
-    return where(keep, input * (1 / (1 - p) if p < 1 else 0), number(0, input)), keep
+    keep = _kept(input, tuple(input.shape), p)
+    return input * keep * (1 / (1 - p) if p < 1 else 0), keep
