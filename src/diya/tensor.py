@@ -176,15 +176,15 @@ class Tensor:
         return self._read()
 
     def _read(self) -> Node:
-        if self._base is not None:
-            self._refresh_autograd()
         storage, type = self._storage, self._type
         exports = storage.exports
-        if exports is not None and (exports is True or storage.exported()):
-            last = storage.copied
-            if last is not None and last[1].type is type and self._strides is None and \
-                    storage.node.value.array.tobytes() == last[0]:
-                return last[1]
+        if exports is not None and storage.copied is not None and self._strides is None and self._base is None:
+            before, node = storage.copied  # small memory: perhaps it is as it was then
+            if node.type is type and (exports is True or storage.exported()) and storage.node.value.array.tobytes() == before:
+                return node
+        if self._base is not None:
+            self._refresh_autograd()
+        if exports is not None and storage.exported():
             node = storage.node
             if node.value is None:
                 storage.buffer()

@@ -514,11 +514,11 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
         def core(input, other):
             if input.__class__ is Tensor and other.__class__ is Tensor:  # the common case, spelled out
                 s, u = input._storage, other._storage
-                x, y = s.node, u.node
+                x = s.node if s.exports is None else input._value()
+                y = u.node if u.exports is None else other._value()
                 sig = known.get((x.type, y.type))
                 if sig is not None and x.type is input._type and y.type is other._type and input._strides is None \
-                        and other._strides is None and s.exports is None and u.exports is None and input._base is None \
-                        and other._base is None and not engine.debug_lines:
+                        and other._strides is None and input._base is None and other._base is None and not engine.debug_lines:
                     t = from_node(engine.append_known(sig, (x, y)))
                     if differentiable and (input._rg or other._rg) and modes.grad:
                         track(rule, (t,), (input, other), (x, y), {})
