@@ -38,3 +38,33 @@ def test_log_gamma():
     # around the zeros at 1 and 2 the slope is −γ and 1 − γ
     np.testing.assert_allclose(special.lgamma([1 + 1e-12, 2 + 1e-12]) / (np.array([1 + 1e-12, 2 + 1e-12]) - [1, 2]),
                                [-special.EULER, 1 - special.EULER], rtol=1e-10)
+
+
+def test_quantiles_invert_and_keep_their_relative_precision_near_a_half():
+    x = np.concatenate([RNG.uniform(-0.999, 0.999, 2000), 10.0 ** RNG.uniform(-18, -1, 500)])
+    np.testing.assert_allclose(erf(special.erfinv(x)), x, rtol=1e-15)
+    tail = 10.0 ** RNG.uniform(-300, -1, 500)
+    np.testing.assert_allclose(special.ndtr(special.ndtri(tail)), tail, rtol=3e-13)
+    slope = math.sqrt(2 * math.pi)
+    np.testing.assert_allclose(special.ndtri(np.array([0.5 + 2.0**-30, 0.5 - 2.0**-40])), [slope * 2.0**-30, -slope * 2.0**-40],
+                               rtol=1e-14)
+
+
+def test_zeta_satisfies_its_recurrence():
+    s, a = RNG.uniform(1.05, 60, 3000), RNG.uniform(0.1, 60, 3000)
+    np.testing.assert_allclose(special.zeta(s, a), special.zeta(s, a + 1) + a ** -s, rtol=4e-15)
+
+
+def test_incomplete_gamma_of_large_arguments():
+    a = RNG.uniform(20, 3e4, 200)
+    x = a * RNG.uniform(0.9, 1.1, 200)
+    p, next_p = special.igamma(a, x), special.igamma(a + 1, x)
+    step = np.exp(a * np.log(x / a) - x + a - special._stirling(a)) / np.sqrt(2 * math.pi * a)  # x^a e^-x / Γ(a + 1)
+    np.testing.assert_allclose(p - next_p, step, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(p + special.igammac(a, x), 1, rtol=1e-13)
+
+
+def test_bessel_functions_satisfy_the_wronskian():
+    x = np.concatenate([RNG.uniform(1e-3, 25, 1000), RNG.uniform(25, 500, 500)])
+    found = special.bessel_j1(x) * special.bessel_y0(x) - special.bessel_j0(x) * special.bessel_y1(x)
+    np.testing.assert_allclose(found, 2 / (math.pi * x), rtol=1e-12)

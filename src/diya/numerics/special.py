@@ -51,6 +51,15 @@ def _lgamma_series() -> tuple[float, ...]:
     return (1 - EULER, *((-1) ** k * _zeta(k, np.full_like(k, 2.0)) / k))
 
 
+def _stirling(x):
+    """log Γ(x) − ((x − ½) log x − x + ½ log 2π) for x ≥ 8 (DLMF 5.11.1)."""
+    inverse = 1 / (x * x)
+    series = np.zeros_like(x)
+    for k in range(len(BERNOULLI), 0, -1):
+        series = series * inverse + BERNOULLI[k - 1] / (2 * k * (2 * k - 1))
+    return series / x
+
+
 @_chunked
 def lgamma(x):
     """log |Γ(x)|: around 2 its Taylor series, which the recurrence (DLMF 5.5.1) carries over (0, 8); Stirling's series
@@ -68,11 +77,7 @@ def lgamma(x):
         product = np.where(whole > j, product * (z + j), product)
     out = out + np.log(product) - np.where(whole < 2, np.log1p(z), 0.0) - np.log(np.where(whole < 1, z, 1.0))
     far = np.where(near, 8.0, size)
-    inverse = 1 / (far * far)
-    series = np.zeros_like(far)
-    for k in range(len(BERNOULLI), 0, -1):
-        series = series * inverse + BERNOULLI[k - 1] / (2 * k * (2 * k - 1))
-    stirling = (far - 0.5) * np.log(far) - far + 0.5 * math.log(2 * math.pi) + series / far
+    stirling = (far - 0.5) * np.log(far) - far + 0.5 * math.log(2 * math.pi) + _stirling(far)
     out = np.where(near, out, np.where(np.isinf(size), np.inf, stirling))
     sine = np.abs(np.sin(math.pi * (x - np.rint(x))))  # of πx
     out = np.where(x < 0, math.log(math.pi) - np.log(sine * size) - out, out)
@@ -104,7 +109,8 @@ def digamma(x):
 def _zeta(s, a):
     """Hurwitz's ζ(s, a) for s > 1 and a > 0 by Euler–Maclaurin summation (DLMF 25.11.5 with its remainder's expansion)."""
     total = np.zeros_like(s)
-    steps = np.where(a < 12, np.ceil(12 - a), 0)
+    # The expansion's terms fall by ((s + 20) / 2πa)² each. Where it takes more terms than these, the rest is nothing.
+    steps = np.clip(np.ceil(np.maximum(12, 0.8 * (s + 20)) - a), 0, 64)
     for k in range(int(steps.max()) if steps.size else 0):
         total = np.where(k < steps, total + (a + k) ** -s, total)
     n = a + steps
@@ -258,9 +264,10 @@ def ndtri(p):
     low = np.where(p < 0.5, p, 1 - p)
     w = np.sqrt(-2 * np.log(np.where(low > 0, low, 0.5)))
     x = -(w - (2.515517 + 0.802853 * w + 0.010328 * w * w) / (1 + 1.432788 * w + 0.189269 * w * w + 0.001308 * w ** 3))
-    for _ in range(3):  # on the lower half, where Φ keeps its relative precision
+    for _ in range(2):  # on the lower half, where Φ keeps its relative precision
         density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-        step = (0.5 * erfc(-x / math.sqrt(2)) - low) / density
+        error = np.where(low < 0.25, 0.5 * erfc(-x / math.sqrt(2)) - low, 0.5 * erf(x / math.sqrt(2)) + (0.5 - low))
+        step = error / density
         x = np.where(density > 0, x - step / (1 + 0.5 * x * step), x)
     x = np.where(p < 0.5, x, -x)
     x = np.where(p == 0, -np.inf, np.where(p == 1, np.inf, x))
@@ -269,15 +276,14 @@ def ndtri(p):
 
 @_flat
 def erfinv(x):
-    """The inverse of erf: a start from the normal quantile or the slope at 0, then Halley's method."""
+    """The inverse of erf: the normal quantile, or the slope near 0, and a step of Halley's method."""
     size = np.abs(x)
     tail = 1 - size  # exact for size ≥ ½
     y = -ndtri(np.where(size < 1, tail / 2, 0.25)) / math.sqrt(2)
-    y = np.where(size < 0.5, size * math.sqrt(math.pi) / 2 * (1 + math.pi / 12 * size * size), y)
-    for _ in range(4):
-        error = np.where(size < 0.5, erf(y) - size, tail - erfc(y))
-        step = error / (2 / math.sqrt(math.pi) * np.exp(-y * y))
-        y = np.where(np.isfinite(step), y - step / (1 + y * step), y)
+    y = np.where(size < 0.01, size * math.sqrt(math.pi) / 2 * (1 + math.pi / 12 * size * size), y)
+    error = np.where(size < 0.5, erf(y) - size, tail - erfc(y))
+    step = error / (2 / math.sqrt(math.pi) * np.exp(-y * y))
+    y = np.where(np.isfinite(step), y - step / (1 + y * step), y)
     y = np.copysign(np.where(size == 1, np.inf, y), x)
     return np.where(size <= 1, y, np.nan)
 
@@ -330,6 +336,8 @@ def _hankel_terms(order: float, x, sign: float):
 
 _NODES = 160  # orders n up to 61 are aliased with order 160 − n, which is below rounding for x ≤ 25
 _ANGLES = 2 * math.pi * np.arange(_NODES) / _NODES
+NEAR = 25.0
+_TERMS = 40  # of Chebyshev series in (x/25)², which have converged by then
 
 
 def _bessel_j_orders(orders, x):
@@ -337,6 +345,34 @@ def _bessel_j_orders(orders, x):
     phase = np.sin(_ANGLES)[:, None] * x
     c, s = np.cos(phase), np.sin(phase)
     return [(np.cos(n * _ANGLES) @ c + np.sin(n * _ANGLES) @ s) / _NODES for n in orders]
+
+
+def _neumann_sum(order: int, x):
+    """The sum in Neumann's expansion of Y (DLMF 10.8.3; by its derivative for order 1)."""
+    js = _bessel_j_orders(range(62), x)
+    total = np.zeros_like(x)
+    for k in range(1, 30):
+        total = total + (-1) ** k / k * (js[2 * k] if order == 0 else (js[2 * k - 1] - js[2 * k + 1]) / 2)
+    return total
+
+
+@lru_cache
+def _even_series(function: Callable, order: int) -> np.ndarray:
+    """The Chebyshev series in 2(x/25)² − 1 of ``function(order, x)`` / x^order, an even function."""
+    def at(t):
+        x = NEAR * np.sqrt((t + 1) / 2)
+        return function(order, x) / x ** order
+    return np.polynomial.chebyshev.chebinterpolate(at, _TERMS)
+
+
+def _near(function: Callable, order: int, x):
+    """``function(order, x)`` for |x| ≤ 25."""
+    series = _even_series(function, order)
+    return x ** order * np.polynomial.chebyshev.chebval(2 * (x / NEAR) ** 2 - 1, series)
+
+
+def _bessel_j(order: int, x):
+    return _bessel_j_orders([order], x)[0]
 
 
 def _hankel(order: int, x, kind: str):
@@ -353,8 +389,8 @@ def _hankel(order: int, x, kind: str):
 def _first_kind(order: int):
     def j(x):
         size = np.abs(x)
-        near = size <= 25
-        out = _bessel_j_orders([order], np.where(near, size, 0.0))[0]
+        near = size <= NEAR
+        out = _near(_bessel_j, order, np.where(near, size, 0.0))
         out = np.where(near, out, _hankel(order, np.where(near, 30.0, size), "j"))
         out = np.where(np.isfinite(x), out, np.nan)  # at infinity too, as PyTorch has it
         return np.where(x == 0, x, np.where(x < 0, -out, out)) if order else out
@@ -367,18 +403,14 @@ bessel_j0, bessel_j1 = _first_kind(0), _first_kind(1)
 def _second_kind(order: int):
     """Neumann's expansion (DLMF 10.8.3, by its derivative for order 1) for x ≤ 25, Hankel's beyond."""
     def y(x):
-        near = x <= 25
+        near = x <= NEAR
         a = np.where(near & (x > 0), x, 1.0)
-        js = _bessel_j_orders(range(62), a)
         log = np.log(a / 2) + EULER
-        total = np.zeros_like(a)
-        for k in range(1, 30):
-            each = js[2 * k] if order == 0 else (js[2 * k - 1] - js[2 * k + 1]) / 2
-            total = total + (-1) ** k * each / k
+        total = _near(_neumann_sum, order, a)
         if order == 0:
-            out = 2 / math.pi * log * js[0] - 4 / math.pi * total
+            out = 2 / math.pi * log * _near(_bessel_j, 0, a) - 4 / math.pi * total
         else:
-            out = -(2 / math.pi * (js[0] / a - log * js[1]) - 4 / math.pi * total)
+            out = 4 / math.pi * total - 2 / math.pi * (_near(_bessel_j, 0, a) / a - log * _near(_bessel_j, 1, a))
         out = np.where(near, out, _hankel(order, np.where(near, 30.0, x), "y"))
         out = np.where(x == 0, -np.inf, out)
         return np.where((x < 0) | np.isnan(x), np.nan, out)
