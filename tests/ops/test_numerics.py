@@ -62,6 +62,10 @@ def test_incomplete_gamma_of_large_arguments():
     step = np.exp(a * np.log(x / a) - x + a - special._stirling(a)) / np.sqrt(2 * math.pi * a)  # x^a e^-x / Γ(a + 1)
     np.testing.assert_allclose(p - next_p, step, rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(p + special.igammac(a, x), 1, rtol=1e-13)
+    np.testing.assert_allclose(special.igamma(40.0, 1e-3), math.exp(40 * math.log(1e-3) - math.lgamma(41)) * (1 - 40e-3 / 41),
+                               rtol=1e-6)
+    np.testing.assert_allclose(special.igamma(43.5, 4e-3) / special.igamma(43.5, 2e-3), 2**43.5 * math.exp(-2e-3 * 43.5 / 44.5),
+                               rtol=1e-7)
 
 
 def test_bessel_functions_satisfy_the_wronskian():

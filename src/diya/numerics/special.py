@@ -203,8 +203,10 @@ def _incomplete(a, x):
         return tuple(np.where(huge, u, v) for u, v in zip(_uniform(a, x), inside, strict=True))
     series = x < a + 1
     large = np.where(a < 8, 8.0, a)
+    t = (x - large) / large
+    excess = np.where(t < -0.5, t - np.log(x / large), _excess(np.maximum(t, -0.5)))
     scale = np.where(a < 8, np.exp(a * np.log(x) - x - lgamma(a)),
-                     np.sqrt(large / (2 * math.pi)) * np.exp(-large * _excess((x - large) / large) - _stirling(large)))
+                     np.sqrt(large / (2 * math.pi)) * np.exp(-large * excess - _stirling(large)))
     term = np.where(series, 1 / a, 0.0)
     total, k = term, 0
     while k < 20000 and np.any(np.abs(term) > np.abs(total) * 1e-17):
