@@ -13,7 +13,7 @@ from ..tensor import Tensor, from_node, wrap_dim
 from . import elementwise as ew
 from .compose import with_rule
 from .elementwise import where
-from .record import WrongArgument, elementwise, only, operator, result_type
+from .record import WrongArgument, elementwise, finish, only, operator, result_type
 from .scan import cumsum
 
 
@@ -265,8 +265,7 @@ def frexp(input):
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
     from .sort import pick_outputs
     m, e = pick_outputs(engine.record(FREXP, (input.detach()._value(),), None))
-    exponent = from_node(e)
-    mantissa = from_node(m)
+    exponent, mantissa = finish(e, input), finish(m, input)
     if input.requires_grad:
         mantissa = input / ew.pow(input.new_full((), 2.0), exponent.to(input.dtype))
     from collections import namedtuple
@@ -298,7 +297,8 @@ def isposinf(input):
 
 @operator(method=True, differentiable=False, out=False)
 def isreal(input):
-    return input.imag == 0 if input.dtype.kind == "c" else input.new_ones(input.shape, dtype=bool_)
+    from .creation import ones_like
+    return input.imag == 0 if input.dtype.kind == "c" else ones_like(input, dtype=bool_)
 
 
 @operator(differentiable=False, out=False)

@@ -593,7 +593,13 @@ def clamp_max(input, max):
 # -- complex numbers -----------------------------------------------------------------------------------------------------------
 
 _CONJ = _prim("conj", np.conj)
-_conj = elementwise("conj_physical", _CONJ, grad=dict(input=lambda g: g.conj()))
+_conj = elementwise("conj_physical.complex", _CONJ, method=False, inplace=False, node="ConjPhysical",
+                    grad=dict(input=lambda g: g.conj()))
+
+
+@operator(inplace=True)
+def conj_physical(input):
+    return _conj.core(input) if input.dtype.kind == "c" else input
 
 
 @operator(out=False)

@@ -15,7 +15,7 @@ from ..autograd.tape import Rule, track
 from ..dtypes import dtype as DType
 from ..graph import Size, Type, contiguous_strides, primitive, type_of
 from ..tensor import AS_STRIDED, Tensor, _layout, assign, check_inplace, from_node, strided_from_node, view_of, wrap_dim
-from .record import not_int, operator
+from .record import _iterator_order, not_int, operator
 
 # -- primitives --------------------------------------------------------------------------------------------------------
 
@@ -713,10 +713,33 @@ def order_for(input: Tensor, format) -> tuple[int, ...] | None:
         if len(_LAST[name]) != input.dim():
             raise RuntimeError(f"required rank {len(_LAST[name])} tensor to use {name} format")
         return _LAST[name]
-    if name == "preserve_format" and input._strides is not None and views.is_dense(input.shape, input._strides) \
-            and not input.is_contiguous():
-        return views.memory_order(input.shape, input._strides)
+    if name == "preserve_format" and input._strides is not None and not input.is_contiguous():
+        if views.is_dense(input.shape, input._strides):
+            return views.memory_order(input.shape, input._strides)
+        return _iterator_order(input.shape, ((input.shape, input._strides),))
     return None
+
+
+def suggested_format(x: Tensor) -> memory_format:
+    """The memory format that a tensor's strides are those of, as operators on images take them."""
+    order = {4: (1, 3, 2, 0), 5: (1, 4, 3, 2, 0)}.get(x.dim())
+    if order is None or x._strides is None or x._strides[1] == 0:
+        return contiguous_format
+    least = 0
+    for d in order:
+        size, stride = x.shape[d], x._strides[d]
+        if size == 0 or stride < least or d == 0 and least == x._strides[1]:
+            return contiguous_format
+        least = stride * max(size, 1)
+    return channels_last if x.dim() == 4 else channels_last_3d
+
+
+def laid_like(like: Tensor, out: Tensor) -> Tensor:
+    """``out`` in the memory format that ``like`` has, if that is a channels-last one."""
+    if like._strides is None or out.dim() != like.dim():
+        return out
+    format = suggested_format(like)
+    return out if format is contiguous_format else contiguous(out, format)
 
 
 def copied(input: Tensor, order: tuple[int, ...] | None) -> Tensor:
@@ -919,7 +942,7 @@ def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, me
     check_device(device)
     if dtype is None or dtype is input.dtype:
         if copy or (memory_format is not None and memory_format is not preserve_format
-                    and not input.is_contiguous(memory_format)):
+                    and suggested_format(input) is not memory_format):
             return copied(input, order_for(input, memory_format))
         return input
     if not isinstance(dtype, DType):

@@ -20,7 +20,7 @@ from .compose import also, number, show, shown_as, widened
 from .creation import arange
 from .elementwise import where
 from .index import put_at, take_at
-from .movement import _strided_op, cat, constant, fold
+from .movement import _strided_op, cat, constant, fold, laid_like
 from .record import _long_name, operator
 from .reduce import amax, amin
 
@@ -230,7 +230,8 @@ def _max_pool(name: str, rank: int, input: Tensor, kernel, stride, padding, dila
     node = input._value()
     plain = input.detach()
     out = _max_values(plain, w)
-    at = _max_indices(plain, out, w) if indices else None
+    at = laid_like(input, _max_indices(plain, out, w)) if indices else None
+    out = laid_like(input, out)
     if modes.grad and input.requires_grad:
         track(_MAX_POOL[rank - 1], (out,), (input,), (node,), {"windows": w})
     return out, at
@@ -474,7 +475,7 @@ def _make_unpool(rank: int) -> None:
         rows, cells = math.prod(lead), math.prod(sizes)
         at = indices.reshape(rows, -1)
         out = put_at(input.new_zeros((rows, cells)), [arange(rows).unsqueeze(1), at], input.reshape(rows, -1), False)
-        return out.reshape(*lead, *sizes)
+        return laid_like(input, out.reshape(*lead, *sizes))
 
     max_unpool.__name__ = max_unpool.__qualname__ = name
     max_unpool.__doc__ = f"The partial inverse of `max_pool{rank}d`: values at the positions that it gave, zero elsewhere."

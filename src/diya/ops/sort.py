@@ -142,7 +142,8 @@ def kthvalue(input, k, dim=-1, keepdim=False):
         raise (RuntimeError if input.numel() else IndexError)(f"kthvalue(): selected number k out of range for dimension {dim}")
     if not input.dim():
         return KthValue(input.clone(), input.new_zeros((), dtype=int64))
-    return KthValue(*(x.narrow(dim, k - 1, 1) if keepdim else x.select(dim, k - 1) for x in _top("Kthvalue", input, dim, k, False)))
+    first = _top("Kthvalue", input, dim, k, False)
+    return KthValue(*((x.narrow(dim, k - 1, 1) if keepdim else x.select(dim, k - 1)).contiguous() for x in first))
 
 
 def _top(name: str, input: Tensor, dim: int, k: int, largest: bool) -> tuple[Tensor, Tensor]:

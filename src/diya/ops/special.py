@@ -53,11 +53,10 @@ _POLYGAMMA = _host("polygamma")
 
 def _polygamma(input, n):
     from .. import engine
-    from ..tensor import from_node
-    from .record import _int_to_float
+    from .record import _int_to_float, finish
     d = _int_to_float(input.dtype)
     x = input if input.dtype is d else input.to(d)
-    return from_node(engine.record(_POLYGAMMA, (x._value(),), n))
+    return finish(engine.record(_POLYGAMMA, (x._value(),), n), input)
 
 
 _polygamma = operator("polygamma.of", method=False, out=False,

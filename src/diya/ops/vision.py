@@ -14,7 +14,7 @@ from .creation import arange, linspace
 from .elementwise import where
 from .index import take_at
 from .matmul import matmul
-from .movement import _strided_op, cat, constant, flip, fold, stack, write
+from .movement import _strided_op, cat, constant, flip, fold, laid_like, stack, write
 from .record import _long_name, operator
 
 # -- padding -----------------------------------------------------------------------------------------------------------
@@ -353,7 +353,8 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
         if of_bytes:  # images of bytes are rounded after each dimension
             x = (x + 0.5).floor().clamp(0, 255)
     name = "".join(part.capitalize() for part in mode.split("-"))
-    return show((x if x is not input else x.clone()).contiguous().to(input.dtype), f"Upsample{name}{rank}D", input)
+    out = (x if x is not input else x.clone()).contiguous().to(input.dtype)
+    return show(laid_like(input, out), f"Upsample{name}{rank}D", input)
 
 
 @operator("nn.functional.upsample", method=False, out=False)
