@@ -116,6 +116,16 @@ class Side:
         cpu = (time.process_time() - cpu) / len(wall)
         return {"wall": sorted(wall)[len(wall) // 2], "cpu": cpu, "steps": len(wall), "memory": peak_memory()}
 
+    def peak(self) -> dict:
+        """What one core can do, measured by diya (which alone knows what its kernels have to do)."""
+        from diya.profiler.floor import peak
+        return peak()._asdict()
+
+    def floor(self, peak: dict) -> dict:
+        """The least time that a step's kernels could take, by that."""
+        from diya.profiler.floor import Peak, floor
+        return {"floor": floor(lambda: self.framework.observe(self.step()), Peak(**peak))}
+
 
 def checksums(arrays) -> list[float]:
     """The sum of magnitudes and their number: the same in every layout of the outputs."""

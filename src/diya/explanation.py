@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from . import engine
-from .graph import Graph, Instruction
+from .graph import CALL, Graph, Instruction
 
 STAGES = ("graph", "schedule", "loops", "kernels", "memory", "llvm", "assembly")
 
@@ -46,7 +46,9 @@ def explain(what: Any, *args, stages: tuple[str, ...] | None = None, time: bool 
     if time and engine.compiler() is None:
         raise NotImplementedError("explain(time=True) times compiled kernels, and compiling needs llvmlite: pip install llvmlite")
     if isinstance(what, Tensor):
-        return _timed_tensor(what, stages) if time else _stages(_graph_of(what._storage.node)[0], stages)
+        if time and what._storage.node.value is None:
+            return _timed(*time_tensor(what), 1, stages)
+        return _stages(_graph_of(what._storage.node)[0], stages)
     if not callable(what):
         raise TypeError(f"explain() takes a tensor or a function, got {type(what).__name__}")
     if time:
@@ -76,15 +78,14 @@ def _timed_function(function, stages) -> Explanation | Explanations:
     return _one_or_all([_timed(program, timed, runs, stages) for program, (timed, runs) in watch.programs.items()])
 
 
-def _timed_tensor(tensor, stages) -> Explanation:
-    from .profiler.timing import measure
+def time_tensor(tensor, seconds: float | None = None) -> tuple[Any, Any]:
+    """The compiled program that computes a pending tensor, and its `profiler.timing.Timed`."""
+    from .profiler.timing import SECONDS, measure
     graph, arguments = _graph_of(tensor._storage.node)
-    if len(graph.code) == 1:
-        return Explanation(graph=str(graph))
     compile_graph = engine.compiler()
     assert compile_graph is not None
     program = compile_graph(graph)
-    return _timed(program, measure(program, arguments), 1, stages)
+    return program, measure(program, arguments, seconds or SECONDS)
 
 
 def _timed(program, timed, runs: int, stages) -> Explanation:
@@ -101,11 +102,22 @@ def _graph_of(node) -> tuple[Graph, list]:
     code: list[Instruction] = []
     arguments: list = []
     position: dict[int, int] = {}
+    calls: dict[int, list] = {}
 
     def visit(root) -> int:
         stack = [root]
         while stack:
             n = stack[-1]
+            if n.value is None and n.op.kind == "pick" and n.inputs[0].op is CALL:
+                call = n.inputs[0]
+                if id(call) not in calls:
+                    calls[id(call)] = call.attrs.unfolded(call)
+                inner = calls[id(call)][n.attrs]
+                if id(inner) in position:
+                    position[id(n)] = position[id(inner)]
+                else:
+                    stack.append(inner)
+                    continue
             if id(n) in position:
                 stack.pop()
                 continue

@@ -121,3 +121,15 @@ def test_progress_without_a_terminal_prints_only_what_is_kept():
 
 def test_duration():
     assert [duration(s) for s in (0, 9.7, 75, 3600)] == ["0:00", "0:09", "1:15", "60:00"]
+
+
+def test_the_table_of_a_report_has_floors_and_worst_cases():
+    from diya.cli import bench
+    ours = {"time": 2e-3, "ratio": 1.5, "low": 1.2, "high": 1.7, "first": 0.1, "memory": 50, "agrees": True}
+    theirs = {**ours, "time": 1e-3, "ratio": 1}
+    rows = {"matmul 8x8x8": {"diya": {**ours, "floor": 1e-3, "above": 2.0}, "torch": theirs},
+            "matmul 9x9x9": {"diya": {**ours, "ratio": 6.0, "floor": 1e-3, "above": 8.0}, "torch": theirs},
+            "sdpa": {"diya": ours, "torch": theirs}}
+    short, full = "\n".join(bench._table(bench._short(rows), short=True)), "\n".join(bench._table(rows))
+    assert "3.00, worst 6.00" in short and "×4.0" in short and "8x8x8" not in short and "sdpa" in short
+    assert "1 ms (×2.0)" in full and "1.20–1.70" in full and full.count("\n") == 4

@@ -42,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "The sides take turns, a fraction of a second each; a ratio is the median over the rounds of one side's time over\n"
         "PyTorch's in the same round, and the spread is the lowest and the highest round. With one thread, times are CPU\n"
-        "times, which other processes on the machine hardly change; with more they are wall times. Results are compared.")
+        "times, which other processes on the machine hardly change; with more they are wall times. Results are compared.\n"
+        "The floor of a step is the sum over its kernels of their operations at this core's measured peak, or of their bytes\n"
+        "at its measured bandwidth, whichever takes longer; behind it, how often it fits in the step.")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
     sides = ["diya", *(["torch"] if version else []), *options.side]
     rows: dict[str, dict] = {}
     with open(options.log or os.devnull, "a") as log:
+        options.peak = _peak(folder, options, log)
         for name in options.workloads or QUICK:
             for case, row in _measure(folder, name, sides, options, log):
                 label = name if case is None else f"{name} {case}"
@@ -87,6 +90,24 @@ def _torch_version(python: str) -> str | None:
     except OSError as error:
         raise UsageError(f"cannot run {python}: {error.strerror}") from None
     return peer.stdout.strip() if peer.returncode == 0 else None
+
+
+def _peak(folder: Path, options, log) -> dict | None:
+    """What one core can do: the ground of every floor. None with more threads, where it says too little."""
+    if options.threads > 1:
+        return None
+    side = _Side("diya", folder, "matmul", options, log)
+    try:
+        peak = side.ask(do="peak")
+    finally:
+        side.close()
+    if "error" in peak:
+        print(f"There are no floors: {peak['error']}")
+        return None
+    own, shared, memory = (rate * 1e-9 for _, rate in peak["rates"])
+    print(f"One core: {peak['flops'] * 1e-9:.0f} GFLOP/s in products; {own:.0f} GB/s from its cache, {shared:.0f} GB/s from the "
+          f"shared one, {memory:.0f} GB/s from memory. Floors are the time of a step's kernels at these.", flush=True)
+    return peak
 
 
 # -- measuring -----------------------------------------------------------------------------------------------------------
@@ -176,6 +197,11 @@ def _measure_case(live: dict[str, _Side], case: str | None, tolerance: float, op
             ratios = sorted(r[side][key] / max(r["torch"][key], 1e-9) for r in rounds)
             figures |= {"ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1],
                         "agrees": _agree(figures["sums"], base["sums"], tolerance)}
+    ours = row["diya"]
+    if options.peak is not None and "error" not in ours:
+        found = live["diya"].ask(do="floor", peak=options.peak)
+        if found.get("floor"):
+            ours |= {"floor": found["floor"], "above": ours["time"] / found["floor"]}
     for figures in row.values():
         figures.pop("sums", None)
     return row
@@ -196,6 +222,9 @@ def _mean(rows: list[dict]) -> dict:
             mean[side] = {"time": statistics.geometric_mean(g["time"] for g in got), "ratio": statistics.geometric_mean(ratios),
                           "low": min(ratios), "high": max(ratios), "memory": max(g["memory"] for g in got),
                           "first": statistics.geometric_mean(g["first"] for g in got), "agrees": all(g["agrees"] for g in got)}
+            above = [g["above"] for g in got if "above" in g]
+            if above:
+                mean[side]["above"] = statistics.geometric_mean(above)
     return mean
 
 
@@ -216,25 +245,40 @@ def _line(label: str, row: dict) -> str:
         else:
             parts.append(f"{side} {_time(r['time']):>8}")
     ours, base = row.get("diya", {}), row.get("torch", {})
+    if "above" in ours:
+        parts.append(f"floor {_floor(ours)}")
     if "first" in ours and "first" in base:
         parts.append(f"first step {_time(ours['first'])} / {_time(base['first'])}")
         parts.append(f"memory {ours['memory']:.0f} / {base['memory']:.0f} MiB")
     return "  ".join(parts)
 
 
-def _table(rows: dict[str, dict]) -> list[str]:
+def _table(rows: dict[str, dict], short: bool = False) -> list[str]:
     sides = list(dict.fromkeys(side for row in rows.values() for side in row if side not in ("diya", "torch")))
-    head = ["workload", "diya", "PyTorch", "ratio", "spread", *sides, "first step, diya / PyTorch", "memory, diya / PyTorch"]
+    head = ["workload", "diya", "PyTorch", "ratio", *([] if short else ["spread"]), "floor", *sides,
+            "first step, diya / PyTorch", "memory, diya / PyTorch"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for label, row in rows.items():
         ours, base = row.get("diya", {}), row.get("torch", {})
         if "ratio" in ours:
-            cells = [_time(ours["time"]), _time(base["time"]), _ratio(ours), f"{ours['low']:.2f}–{ours['high']:.2f}"]
+            cells = [_time(ours["time"]), _time(base["time"]), _ratio(ours)]
             last = [f"{_time(ours['first'])} / {_time(base['first'])}", f"{ours['memory']:.0f} / {base['memory']:.0f} MiB"]
         else:
-            cells, last = [ours.get("error") or base.get("error", "")[:80], "", "", ""], ["", ""]
+            cells, last = [ours.get("error") or base.get("error", "")[:80], "", ""], ["", ""]
+        if short and label.startswith(TABLES) and "ratio" in ours:
+            cells[2] += f", worst {ours['high']:.2f}"
+        if not short:
+            cells.append(f"{ours['low']:.2f}–{ours['high']:.2f}" if "ratio" in ours else "")
+        cells.append(_floor(ours))
         lines.append("| " + " | ".join([label, *cells, *(_ratio(row.get(side, {})) for side in sides), *last]) + " |")
     return lines
+
+
+def _floor(ours: dict) -> str:
+    """The floor, and how many times it the step takes."""
+    if "above" not in ours:
+        return "–"
+    return f"{_time(ours['floor'])} (×{ours['above']:.1f})" if "floor" in ours else f"×{ours['above']:.1f}"
 
 
 def _ratio(figures: dict) -> str:
@@ -274,7 +318,7 @@ def _report(folder: Path, rows: dict[str, dict], version: str, options) -> None:
     if BEGIN in text and END in text:
         threads = min(by_threads, key=int)
         short = [_caption(results, threads) + " Losses are shown as plainly as wins; all of it: "
-                 "[benchmarks/results.md](benchmarks/results.md).", "", *_table(_short(by_threads[threads]))]
+                 "[benchmarks/results.md](benchmarks/results.md).", "", *_table(_short(by_threads[threads]), short=True)]
         head, rest = text.split(BEGIN, 1)
         _write(readme, head + BEGIN + "\n" + "\n".join(short) + "\n" + END + rest.split(END, 1)[1])
 
@@ -292,7 +336,8 @@ def _threads(threads: str) -> str:
 def _caption(results: dict, threads: str) -> str:
     kind = "CPU time" if threads == "1" else "wall time"
     return (f"Time of a step beside PyTorch {results['machine']['torch']} eager ({kind}), {_threads(threads)}, "
-            f"{results['machine']['cpu']}, {results['date']}: the median of interleaved rounds. Below 1.00 diya is faster.")
+            f"{results['machine']['cpu']}, {results['date']}: the median of interleaved rounds. Below 1.00 diya is faster. "
+            "The floor is what diya's kernels would take at this core's measured peak (and how often it fits in a step).")
 
 
 def _cpu() -> str:

@@ -80,7 +80,7 @@ class Timed(NamedTuple):
         return table(self)
 
 
-def measure(program, arguments: list) -> Timed:
+def measure(program, arguments: list, seconds: float = SECONDS) -> Timed:
     """Runs a program again and again, on copies of the arguments that it overwrites."""
     copies = list(arguments)
     positions = {i: k for k, i in enumerate(program.graph.arguments)}
@@ -91,7 +91,7 @@ def measure(program, arguments: list) -> Timed:
     now = clock()
     found: list[list[int]] = [[] for _ in apart(program)]
     whole: list[int] = []
-    before, end = pipeline.watch, time.perf_counter() + SECONDS
+    before, end = pipeline.watch, time.perf_counter() + seconds
 
     def note(k: int, began: int, ended: int) -> None:
         found[k].append(ended - began)
@@ -107,8 +107,8 @@ def measure(program, arguments: list) -> Timed:
     finally:
         pipeline.watch = before
     cost = overhead(now)
-    seconds = [max(statistics.median(taken) - cost, 0) * 1e-9 if taken else 0.0 for taken in found]  # none: a fault came before
-    return Timed(work_of(program), seconds, len(whole), statistics.median(whole) * 1e-9, get_num_threads())
+    medians = [max(statistics.median(taken) - cost, 0) * 1e-9 if taken else 0.0 for taken in found]  # none: a fault came before
+    return Timed(work_of(program), medians, len(whole), statistics.median(whole) * 1e-9, get_num_threads())
 
 
 class Watch:
