@@ -11,6 +11,7 @@ from .dtypes import load_array, store_array
 from .graph import LEAF, SCALAR, Graph, Instruction, Primitive, Type, contiguous_strides
 from .runtime.arrays import SMALL, copy, empty
 from .runtime.buffer import Buffer
+from .views import overlaps_itself
 
 # Kinds whose interpret rule takes an ``overwrite`` flag: the first operand may be updated in place.
 _UPDATES = ("write", "index_put", "scatter")
@@ -92,8 +93,10 @@ def _room(type: Type, types: list[Type], arrays, free: list[bool]) -> np.ndarray
 
 
 def _apart(a: np.ndarray, arrays) -> bool:
-    """Whether an array, made of others, has memory of its own."""
+    """Whether an array, made of others, has memory of its own, and each element a place of its own in it."""
     if not a.flags.writeable or any(isinstance(x, tuple) for x in arrays):  # a pick is one of several results
+        return False
+    if not a.flags.c_contiguous and overlaps_itself(a.shape, a.strides):
         return False
     return a.base is None or not any(np.may_share_memory(a, x) for x in arrays)
 
@@ -139,9 +142,6 @@ def _spread_steps(n: Instruction) -> tuple[int, ...] | None:
     exact = all(step > 0 and (s == 1 or st == d * step) and n == (s - 1) * step + 1
                 for s, st, d, n, step in zip(inner, strides, dense, shape, steps, strict=True))
     return steps if exact and any(step > 1 for step in steps) else None
-
-
-watch: Any = None  # watch(_apply) gives what is called in its place (see profiler/recorder.py)
 
 
 def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:

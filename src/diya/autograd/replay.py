@@ -11,7 +11,7 @@ from collections import OrderedDict
 from itertools import count
 from operator import attrgetter
 
-from .. import engine, recording
+from .. import recording
 from ..graph import Node
 from ..recording import frozen
 from .modes import modes
@@ -36,7 +36,7 @@ class Tape:
 
 def read(root: GradNode, nr: int, g) -> Tape | None:
     """The tape behind ``root``, or None if something on it (a hook, a custom function, a modified value) needs the walk."""
-    if modes.anomaly or engine.batched:
+    if modes.anomaly:
         return None
     value = g._value()
     inputs: dict[Node, int] = {value: 0}

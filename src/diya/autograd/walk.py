@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
-from .. import recording
+from .. import engine, recording
 from ..graph import Node
 from . import replay
 from .modes import modes, set_grad_enabled
@@ -54,7 +54,7 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
     """
     if modes.dual:
         create_graph = retain_graph = True
-    if captures is None and not create_graph and len(roots) == 1:
+    if captures is None and not create_graph and len(roots) == 1 and not engine.batched:
         tape = replay.read(*roots[0], grads[0])
         found = tape is not None and replay.find(tape)
         if tape is not None and found is not False:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from .. import engine, views
+from .. import engine, recording
 from ..dtypes import int64
 from ..graph import PRIMITIVES, Affine, Contraction, Node, Primitive, contiguous_strides, type_of
 
@@ -63,9 +63,104 @@ def sizes_of(levels: Levels) -> tuple[int, ...]:
 def apply(op: Primitive, inputs: tuple[Node, ...], attrs) -> Node:
     """``op(*inputs)`` where some of the inputs are batched."""
     signature = engine.signature(op, attrs, inputs)
-    levels = union(*[x.levels for x in inputs if isinstance(x, Batched)])
+    if op.kind == "pick":
+        source, = inputs
+        assert isinstance(source, Batched)
+        return Batched(signature, inputs, source.levels, source.physical[attrs])
+    levels, form, operands = _arranged(inputs)
+    key = (signature, *form)
+    known = _known.get(key)
+    if isinstance(known, Known):
+        made = known.recording.replay(operands)
+        return Batched(signature, inputs, levels, tuple(made) if isinstance(signature.type, tuple) else made[0])
     rule = RULES.get(op.name) or RULES.get(op.kind) or _one_by_one
-    return Batched(signature, inputs, levels, rule(op, attrs, inputs, levels, signature.type))
+    with recording.Capture(operands) as capture:
+        physical = rule(op, attrs, inputs, levels, signature.type)
+    if known is None:
+        made = capture.recording(list(physical) if isinstance(physical, tuple) else [physical])
+        _remember(key, made and Known(made, ()))
+    return Batched(signature, inputs, levels, physical)
+
+
+# -- what is known already -----------------------------------------------------------------------------------------------
+# Work on batched values records the same physical nodes every time that its operands have the same types and levels.
+
+
+class Known(NamedTuple):
+    """``results``: for each its signature and which levels it has, by number; None where it has none."""
+
+    recording: recording.Recording
+    results: tuple
+
+
+MAX_KNOWN = 8192
+_known: dict[tuple, Known | bool] = recording.memory()  # False: met, but it depends on more
+
+
+def _remember(key: tuple, known: Known | None) -> None:
+    if len(_known) >= MAX_KNOWN:
+        _known.clear()
+    _known[key] = known or False
+
+
+def _arranged(inputs) -> tuple[Levels, tuple, list[Node]]:
+    """(the levels of the inputs, what else of them decides which physical nodes are recorded, the physical operands, each
+    once)."""
+    groups = [x.levels if x.__class__ is Batched else () for x in inputs]
+    levels: Levels = ()
+    for own in groups:
+        if own and own is not levels:
+            levels = union(levels, own) if levels else own
+    count = len(levels)
+    form: list = [level.size for level in levels]
+    form += [len(own) if len(own) in (0, count) else tuple(map(levels.index, own)) for own in groups]
+    operands = [x.physical if own else x for x, own in zip(inputs, groups, strict=True)]
+    if len(operands) > 1 and len(set(operands)) != len(operands):
+        form.append(tuple(map(operands.index, operands)))  # which of them are one
+        operands = list(dict.fromkeys(operands))
+    return levels, tuple(form), operands
+
+
+def captured(key: tuple, inputs: list[Node], work: Callable[[], list[Node | None]]) -> list[Node | None]:
+    """The results of ``work`` on the inputs, recorded again without running it where ``key`` (which says what else it depends
+    on than the inputs' types and levels) is known."""
+    levels, form, operands = _arranged(inputs)
+    key = (*key, *form)
+    known = _known.get(key)
+    if isinstance(known, Known):
+        made = iter(known.recording.replay(operands))
+        return [None if r is None else next(made) if not r[1] else
+                Batched(r[0], (), tuple([levels[i] for i in r[1]]), next(made)) for r in known.results]
+    capture = recording.Capture([*operands, *[x for x in inputs if x.__class__ is Batched]])
+    with capture:
+        results = work()
+    if known is None:
+        found = None
+        there = [r for r in results if r is not None]
+        if all(set(levels_of(r)) <= set(levels) and not isinstance(_physical(r), tuple) for r in there):
+            capture.inputs = operands
+            made = capture.recording([_physical(r) for r in there])
+            found = made and Known(made, tuple([None if r is None else (
+                engine.leaf_signature(r.type), tuple(map(levels.index, levels_of(r)))) for r in results]))
+        _remember(key, found)
+    return results
+
+
+def replay(known: recording.Recording, inputs: list[Node]) -> list[Node]:
+    """A recording of work on single elements, recorded again on batches of them."""
+    def work() -> list[Node | None]:
+        made = inputs + known.constants
+        for signature, operands, _ in known.steps:
+            made.append(engine.append(signature.op, operands(made), signature.attrs))
+        return [made[k] for k in known.results]
+    return captured((known,), inputs, work)  # type: ignore[return-value]
+
+
+def first_elements(nodes: list) -> list | None:
+    """The values of the first element of every batch, to try something out on; None where a batch is empty."""
+    if any(0 in sizes_of(levels_of(n)) for n in nodes if n is not None):
+        return None
+    return [_view(n.physical, n.type.shape, n.type.strides) if isinstance(n, Batched) else n for n in nodes]
 
 
 # -- bringing operands together ----------------------------------------------------------------------------------------
@@ -77,10 +172,6 @@ def _view(node: Node, shape, strides, offset: int = 0) -> Node:
     if offset == 0 and shape == node.type.shape and all(
             s == 1 or a == b for s, a, b in zip(shape, strides, node.type.strides, strict=True)):
         return node
-    if node.value is None and node.signature.op is PRIMITIVES["view"]:
-        composed = views.compose(*node.signature.attrs, shape, strides, offset)
-        if composed is not None:
-            return _view(node.inputs[0], shape, *composed)
     return engine.append(PRIMITIVES["view"], (node,), (shape, strides, offset))
 
 
@@ -229,11 +320,6 @@ def _scan(op, dim, inputs, levels, type):
     return engine.append(op, (x.physical,), dim + len(levels)) if x.type.shape else x.physical
 
 
-@_rule("pick")
-def _pick(op, i, inputs, levels, type):
-    return inputs[0].physical[i]
-
-
 def _outputs(op, operands: tuple[Node, ...], attrs):
     """The primitive, or a node for each of its outputs."""
     made = engine.append(op, operands, attrs)
@@ -334,4 +420,4 @@ def leave(node: Node, dim: int, level: Level) -> Node:
     return Batched(engine.leaf_signature(type_of(tuple(shape), node.type.dtype)), (), rest, moved) if rest else moved
 
 
-engine.apply_batched = apply
+engine.apply_batched, engine.replay_batched = apply, replay
