@@ -83,7 +83,7 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
                 nodes.append(None)
                 regular = False
         call = None
-        if regular and len(set(nodes)) == len(nodes) and not engine.carries_batch(nodes):
+        if regular and len(set(nodes)) == len(nodes):
             try:
                 key = (*types, *rest, *map(type, rest))
                 call = calls.get(key)
@@ -129,6 +129,11 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         frozen = recording.frozen(rest)
         if frozen is None or any(isinstance(x, tuple) and 0.0 in x and any(y.__class__ is float for y in x) for x in rest):
             return None
+        if engine.carries_batch(nodes):
+            from ..func.batching import first_elements
+            nodes = first_elements(nodes)  # type: ignore[assignment]
+            if nodes is None:
+                return None
         stand_ins = [None if n is None else from_node(n) for n in nodes]
         given = list(values)
         for i, t in zip(inputs, stand_ins, strict=True):
