@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .. import engine, recording
 from ..dtypes import int64
-from ..graph import PRIMITIVES, Affine, Contraction, Node, Primitive, contiguous_strides, type_of
+from ..graph import PRIMITIVES, Affine, Contraction, Node, Primitive, Signature, contiguous_strides, type_of
 
 if TYPE_CHECKING:
     from .levels import Level
@@ -26,9 +26,9 @@ Levels = tuple  # of Level, in ascending depth
 
 def union(*groups: Levels) -> Levels:
     """All levels of several groups."""
-    first = groups[0]
-    if all(g is first or not g or g == first for g in groups):
-        return first
+    groups = tuple([g for g in groups if g])
+    if not groups or all(g is groups[0] or g == groups[0] for g in groups):
+        return groups[0] if groups else ()
     return tuple(sorted({level for g in groups for level in g}, key=lambda level: level.depth))
 
 
@@ -62,24 +62,41 @@ def sizes_of(levels: Levels) -> tuple[int, ...]:
 
 def apply(op: Primitive, inputs: tuple[Node, ...], attrs) -> Node:
     """``op(*inputs)`` where some of the inputs are batched."""
-    signature = engine.signature(op, attrs, inputs)
+    levels: Levels = ()
+    alike, which, bit = True, 0, 1
+    operands = []
+    for x in inputs:
+        if x.__class__ is Batched:
+            own = x.levels  # type: ignore[attr-defined]
+            if own is not levels and own != levels:
+                alike = not levels
+                levels = union(levels, own) if levels else own
+            x = x.physical  # type: ignore[attr-defined]
+            which |= bit
+        operands.append(x)
+        bit <<= 1
     if op.kind == "pick":
-        source, = inputs
-        assert isinstance(source, Batched)
-        return Batched(signature, inputs, source.levels, source.physical[attrs])
-    levels, form, operands = _arranged(inputs)
-    key = (signature, *form)
-    known = _known.get(key)
-    if isinstance(known, Known):
-        made = known.recording.replay(operands)
-        return Batched(signature, inputs, levels, tuple(made) if isinstance(signature.type, tuple) else made[0])
+        return Batched(engine.signature(op, attrs, inputs), inputs, levels, operands[0][attrs])
+    key = None
+    if alike and len(set(operands)) == len(operands):
+        key = (op, attrs, len(levels), which, *[x.type for x in operands])
+        known = _applied.get(key)
+        if known is not None:
+            signature, does = known
+            append = engine.append_known if not op.faults else _append
+            return Batched(signature, inputs, levels, append(does, tuple(operands)))
+    signature = engine.signature(op, attrs, inputs)
     rule = RULES.get(op.name) or RULES.get(op.kind) or _one_by_one
-    with recording.Capture(operands) as capture:
-        physical = rule(op, attrs, inputs, levels, signature.type)
-    if known is None:
-        made = capture.recording(list(physical) if isinstance(physical, tuple) else [physical])
-        _remember(key, made and Known(made, ()))
+    physical = rule(op, attrs, inputs, levels, signature.type)
+    if key is not None and isinstance(physical, Node) and list(physical.inputs) == operands and physical.value is None:
+        if len(_applied) >= MAX_KNOWN:
+            _applied.clear()
+        _applied[key] = signature, physical.signature
     return Batched(signature, inputs, levels, physical)
+
+
+def _append(signature: Signature, inputs: tuple[Node, ...]) -> Node:
+    return engine.append(signature.op, inputs, signature.attrs)
 
 
 # -- what is known already -----------------------------------------------------------------------------------------------
@@ -94,6 +111,7 @@ class Known(NamedTuple):
 
 
 MAX_KNOWN = 8192
+_applied: dict[tuple, tuple] = {}  # primitives that become one node: their signature, and that node's
 _known: dict[tuple, Known | bool] = recording.memory()  # False: met, but it depends on more
 
 
