@@ -38,6 +38,7 @@ _pending: list[Node] = []
 _new = object.__new__
 _made_bytes = 0
 _flushes = 0
+_folded = 0  # nodes inside of pending calls
 _signatures: dict[tuple, Signature] = {}
 _scalar_signatures: dict[DType, Signature] = {}
 _leaf_signatures: dict[Type, Signature] = {}
@@ -105,6 +106,7 @@ def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
 # Values with batch dimensions that the program does not see: see diya.func.batching.
 batched: set[int] = set()  # ids of the nodes that are alive
 apply_batched: Any = None
+replay_batched: Any = None
 
 
 class DataDependent(RuntimeError):
@@ -141,10 +143,12 @@ def record(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
     return node
 
 
-def extend(nodes: list[Node]) -> None:
-    """Appends nodes that were made elsewhere, in topological order."""
+def extend(nodes: list[Node], folded: int) -> None:
+    """Appends nodes that were made elsewhere, in topological order; ``folded`` nodes more are inside of one of them."""
+    global _folded
     _pending.extend(nodes)
-    if len(_pending) > MAX_PENDING:
+    _folded += folded
+    if len(_pending) + _folded > MAX_PENDING:
         flush(keep_views=False)
 
 
@@ -257,7 +261,7 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
     first exception of a node that failed (for want of memory, too); values that do not depend on it are computed all
     the same. A KeyboardInterrupt leaves everything pending, so the process stays usable.
     """
-    global _made_bytes, _flushes
+    global _made_bytes, _flushes, _folded
     with _lock:
         if wanted is not None and wanted.value is not None:
             return  # another thread's flush made it
@@ -265,6 +269,7 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
         nodes = _pending[:count]
         del _pending[:count]
         _flushes += 1
+        _folded = 0
         if _failed:  # views that stayed pending, of what has failed since
             _poison(nodes)
             nodes = [n for n in nodes if n.value is None]

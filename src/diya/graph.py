@@ -123,7 +123,7 @@ class Primitive:
 
     ``kind``: ``elementwise`` | ``reduce`` | ``view`` | ``write`` | ``fold`` | ``contract`` | ``source`` (no inputs) |
     ``index`` (reads or writes at positions held in data) | ``scan`` | ``host`` (opaque: only ``interpret`` is known) |
-    ``pick`` (one output of a node that has several) | ``leaf`` | ``scalar``.
+    ``pick`` (one output of a node that has several) | ``leaf`` | ``scalar`` | ``call``.
 
     ``infer(attrs, *types)`` gives the result's `Type` (a tuple of them for several outputs) and raises for wrong input.
     ``interpret(attrs, *arrays)`` gives the result with numpy; arithmetic kinds get numbers (half precisions as
@@ -157,6 +157,7 @@ def primitive(name: str, kind: str, infer: Callable, **rules: Any) -> Primitive:
 
 LEAF = primitive("leaf", "leaf", lambda attrs: attrs)
 SCALAR = primitive("scalar", "scalar", lambda attrs: attrs)
+CALL = primitive("call", "call", lambda recording, *types: recording.types)  # while pending alone: see recording.py
 
 
 class Signature:

@@ -13,7 +13,9 @@ from operator import itemgetter
 from typing import Any
 
 from . import engine
-from .graph import SCALAR, LocatedNode, Node
+from .graph import CALL, PRIMITIVES, SCALAR, LocatedNode, Node, Signature
+
+MAX_SPELLED = 8  # nodes that are recorded one by one: a call would not be fewer
 
 _new = object.__new__
 _memories: list[dict] = []
@@ -52,15 +54,28 @@ def frozen(value):
 
 class Recording:
     """``steps``: for each node its signature, how to get its operands from what is there so far (inputs, constants, nodes),
-    and whether it keeps the user's line. ``results`` are positions there."""
+    and whether it keeps the user's line. ``results`` are positions there; ``made`` those of them that the steps make, each
+    once: what a call gives, of ``types``."""
 
-    __slots__ = ("steps", "constants", "results")
+    __slots__ = ("steps", "constants", "results", "made", "types", "which", "call", "picks", "located")
 
-    def __init__(self, steps: list, constants: list[Node], results: tuple[int, ...]):
+    def __init__(self, steps: list, constants: list[Node], results: list[int], inputs: int):
         self.steps, self.constants, self.results = steps, constants, results
+        first = inputs + len(constants)
+        self.made = list(dict.fromkeys([k for k in results if k >= first]))
+        self.types = tuple([steps[k - first][0].type for k in self.made])
+        self.which = [self.made.index(k) if k >= first else -1 for k in results]  # of what a call gives, each result is
+        self.call = Signature(CALL, self, self.types)
+        pick = PRIMITIVES["pick"]
+        self.picks = [Signature(pick, i, t) for i, t in enumerate(self.types)]
+        self.located = any(located for _, _, located in steps)
 
     def replay(self, inputs: list[Node]) -> list[Node]:
-        """Records the work on ``inputs``; the results."""
+        """Records the work on ``inputs``; the results. Much work is one node, a call, and a pick for each result."""
+        if engine.carries_batch(inputs):
+            return engine.replay_batched(self, inputs)
+        if len(self.steps) > MAX_SPELLED and self.types:
+            return self._replay_call(inputs)
         made = inputs + self.constants
         count = len(made)
         lines = engine.debug_lines
@@ -74,8 +89,25 @@ class Recording:
                 node.inputs = operands(made)
                 node.value = None
             made.append(node)
-        engine.extend(made[count:])
+        engine.extend(made[count:], 0)
         return [made[k] for k in self.results]
+
+    def _replay_call(self, inputs: list[Node]) -> list[Node]:
+        made = inputs + self.constants
+        if self.located or engine.debug_lines:
+            call: Node = LocatedNode(self.call, tuple(made), engine.user_line())
+        else:
+            call = Node(self.call, self.types, tuple(made))
+        picks = [Node(s, s.type, (call,)) for s in self.picks]
+        engine.extend([call, *picks], len(self.steps))
+        return [made[k] if i < 0 else picks[i] for k, i in zip(self.results, self.which, strict=True)]
+
+    def unfolded(self, call: Node) -> list[Node]:
+        """What the results of a call are, as nodes that are not pending."""
+        made = list(call.inputs)
+        for signature, operands, _ in self.steps:
+            made.append(LocatedNode(signature, operands(made), call.where))
+        return [made[k] for k in self.made]
 
 
 class Capture:
@@ -131,7 +163,7 @@ def _cut(mark: tuple[int, int], inputs: list[Node], results: list[Node]) -> Reco
         if wanted:
             place[id(n)] = len(place)
             steps.append((n.signature, _operands([place[id(x)] for x in n.inputs]), n.signature.op.faults))
-    return Recording(steps, list(constants.values()), tuple([place[id(n)] for n in results]))
+    return Recording(steps, list(constants.values()), [place[id(n)] for n in results], len(inputs))
 
 
 def _operands(places: list[int]):

@@ -12,7 +12,7 @@ from operator import gt
 from sys import getrefcount
 from typing import Any, NamedTuple
 
-from .graph import LEAF, SCALAR, Graph, Instruction, Node
+from .graph import CALL, LEAF, SCALAR, Graph, Instruction, Node, Signature
 
 MAX_RUNS = 16  # of one trace
 
@@ -80,6 +80,37 @@ def _owned(x: Node) -> bool:
     return x.value.whole is None and getrefcount(x.value) <= IN_LIST
 
 
+_CALLS = 1 << 40  # calls are numbered from here on
+
+
+class _Unfolded:
+    """What is pending, with every call (see `diya.recording`) replaced by what it stands for. Values are numbered anew;
+    leaves keep their negative numbers. ``at`` says which value each node is."""
+
+    def __init__(self, nodes: list[Node]):
+        self.signatures: list[Signature] = []
+        self.reads: list[tuple[int, ...]] = []
+        self.where: list[tuple | None] = []
+        self.calls: list[list[int]] = []   # what each gives
+        self.at: list[int] = []
+        for n in nodes:
+            self.at.append(self.put(n.signature, tuple([x.index if x.index < 0 else self.at[x.index] for x in n.inputs]), n.where))
+
+    def put(self, signature: Signature, reads: tuple[int, ...], where) -> int:
+        if signature.op is CALL:
+            made = list(reads)
+            for step, operands, _ in signature.attrs.steps:
+                made.append(self.put(step, operands(made), where))
+            self.calls.append([made[k] for k in signature.attrs.made])
+            return _CALLS + len(self.calls) - 1
+        if signature.op.kind == "pick" and reads[0] >= _CALLS:
+            return self.calls[reads[0] - _CALLS][signature.attrs]
+        self.signatures.append(signature)
+        self.reads.append(reads)
+        self.where.append(where)
+        return len(self.signatures) - 1
+
+
 def work_out(nodes: list[Node], leaves: list[Node], held: tuple[bool, ...], dying: tuple[int, ...], wanted: Node | None,
              keep_views: bool, program_of) -> Run:
     """The run for a structure. ``program_of(key, graph)`` finds or makes the program.
@@ -97,46 +128,44 @@ def work_out(nodes: list[Node], leaves: list[Node], held: tuple[bool, ...], dyin
                 if base.index < 0 or wants[base.index]:
                     wants[i] = False
                     deferred.append(i)
-    needed = list(wants)
-    for i in range(len(nodes) - 1, -1, -1):
-        if needed[i]:
-            for x in nodes[i].inputs:
-                if x.index >= 0:
-                    needed[x.index] = True
-    live = [n for i, n in enumerate(nodes) if needed[i]]
     outputs = tuple([i for i, w in enumerate(wants) if w])
     if not outputs:
         return Run(None, (), (), tuple(deferred), 0, False)
 
-    place: dict[int, int] = {}  # in the program, by index
-    arguments: list[int] = []
-    for n in live:
-        for x in n.inputs:
-            if x.index < 0 and x.index not in place:
-                place[x.index] = len(place)
-                arguments.append(~x.index)
-        place[n.index] = len(place)
+    values = _Unfolded(nodes)
+    signatures, reads = values.signatures, values.reads
+    needed = [False] * len(signatures)
+    for i in outputs:
+        needed[values.at[i]] = True
+    for v in range(len(signatures) - 1, -1, -1):
+        if needed[v]:
+            for x in reads[v]:
+                if x >= 0:
+                    needed[x] = True
+    place: dict[int, int] = {}  # in the program
+    key: list = []
+    for v, signature in enumerate(signatures):
+        if needed[v]:
+            for x in reads[v]:
+                if x < 0 and x not in place:
+                    place[x] = len(place)
+                    key.append(leaves[~x].signature)
+            place[v] = len(place)
+            key.append(signature)
+            key += [place[x] for x in reads[v]]
     kept = {x.index for i in deferred for x in nodes[i].inputs}  # a deferred view goes on reading its base
     donated = tuple([place[~k] for k in dying if ~k in place and ~k not in kept])
-    key: list = []
-    for i in sorted(place, key=place.__getitem__):
-        if i < 0:
-            key.append(leaves[~i].signature)
-        else:
-            key.append(nodes[i].signature)
-            key += [place[x.index] for x in nodes[i].inputs]
-    out = tuple([place[i] for i in outputs])
+    out = tuple([place[values.at[i]] for i in outputs])
 
     def graph() -> Graph:
-        code: list = [None] * len(place)
-        for i, at in place.items():
-            if i < 0:
-                x = leaves[~i]
-                code[at] = Instruction(SCALAR if x.signature.op is SCALAR else LEAF, (), None, x.type)
+        code = []
+        for v in place:
+            if v < 0:
+                x = leaves[~v]
+                code.append(Instruction(SCALAR if x.signature.op is SCALAR else LEAF, (), None, x.type))
             else:
-                n = nodes[i]
-                inputs = tuple([place[x.index] for x in n.inputs])
-                code[at] = Instruction(n.signature.op, inputs, n.signature.attrs, n.type, n.where)
+                s = signatures[v]
+                code.append(Instruction(s.op, tuple([place[x] for x in reads[v]]), s.attrs, s.type, values.where[v]))
         return Graph(tuple(code), out, donated)
-    return Run(program_of((*key, None, *out, None, *donated), graph), tuple(arguments), outputs, tuple(deferred), len(live),
-               bool(donated))
+    return Run(program_of((*key, None, *out, None, *donated), graph), tuple([~v for v in place if v < 0]), outputs,
+               tuple(deferred), sum(needed), bool(donated))

@@ -146,3 +146,49 @@ def test_the_default_dtype_is_not_remembered():
 def test_keys_tell_numbers_apart():
     assert len({recording.frozen(v) for v in (1, 1.0, True, 0.0, -0.0, "1", None, (1,), [1])}) == 9
     assert recording.frozen(torch.ones(1)) is None and recording.frozen((1, object())) is None
+
+
+def test_much_work_is_one_node_that_programs_never_see(walks):
+    x = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(3, 4).requires_grad_()
+
+    def f(x):
+        for _ in range(12):
+            x = torch.nn.functional.gelu(torch.nn.functional.layer_norm(x, (4,)) * 1.5 + x)
+        return x.sin().sum()
+    first = gradients(f, x)[0]
+    met = [gradients(f, x)[0] for _ in range(5)]
+    assert all((g == met[-1]).all() for g in met[2:]) and all(np.allclose(g, first) for g in met) and walks
+    x.grad = None
+    f(x).backward()
+    from diya import engine
+    assert any(n.op.name == "call" for n in engine._pending)
+    assert "layer" not in str(torch.explain(x.grad)) and "call" not in str(torch.explain(x.grad)["graph"])
+    half = x.grad * 0.5  # reads one of the call's results before it runs
+    assert np.allclose(half.numpy(), first / 2)
+
+
+def test_parts_of_a_call_that_nobody_wants_are_not_computed(walks):
+    from diya import engine
+    a = torch.ones(2, 3, requires_grad=True)
+    b = torch.ones(3, 5, requires_grad=True)
+
+    def products(wanted):
+        """How many matrix products a step takes of which one gradient is looked at."""
+        a.grad = b.grad = None
+        y = a
+        for _ in range(6):
+            y = (y.tanh() @ b).sum(1, keepdim=True) + a
+        y.sum().backward()
+        if not wanted:
+            b.grad = None
+        seen = []
+        engine.listeners.append(seen.append)
+        try:
+            a.grad.tolist()
+        finally:
+            engine.listeners.remove(seen.append)
+        return sum(n.op.name == "contract" for graph in seen for n in graph.code)
+    for _ in range(3):
+        products(True)
+    assert walks
+    assert products(False) < products(True)
