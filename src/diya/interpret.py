@@ -77,7 +77,8 @@ def evaluate(op: Primitive, attrs, types, type, buffers: list[Buffer | int | flo
 
 
 def _dense(a: np.ndarray, type: Type) -> np.ndarray:
-    return np.ascontiguousarray(np.broadcast_to(a, type.shape))
+    a = a.reshape(type.shape) if a.size == type.numel else np.broadcast_to(a, type.shape)
+    return a if a.flags.c_contiguous else copy(a)
 
 
 def _room(type: Type, types: list[Type], arrays, free: list[bool]) -> np.ndarray | None:

@@ -294,7 +294,7 @@ def _getitem_quick(self: Tensor, key) -> Tensor | None:
         elif index.dtype is bool_ and shape == index.shape and shape and not (self._rg and modes.grad):
             mask = engine.observe(key._value()).typed(shape, index.dtype.numpy)
             if isinstance(self._storage.node.value, Buffer):  # both are known: so is the result
-                return _from_array(elements(self)[mask], self._type.dtype)
+                return _from_array(np.compress(mask.reshape(-1), elements(self).reshape(-1)), self._type.dtype)
     elif not shape:
         return None
     elif kind is int:

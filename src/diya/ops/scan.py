@@ -8,6 +8,7 @@ from .. import engine
 from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..graph import primitive
+from ..runtime.arrays import empty
 from ..tensor import from_node, wrap_dim
 from .movement import flip
 from .record import operator
@@ -15,7 +16,16 @@ from .reduce import _accumulate_type
 
 
 def _scan(f):
-    return lambda dim, x: f(x, axis=dim, dtype=x.dtype) if x.ndim else x
+    """Floats accumulate in float64, as PyTorch has it."""
+    def interpret(dim, x):
+        if not x.ndim:
+            return x
+        if x.dtype != np.float32:
+            return f(x, axis=dim, dtype=x.dtype)
+        wide = empty(x.shape, np.float64)
+        np.copyto(wide, x)
+        return f(wide, axis=dim, out=wide).astype(np.float32)
+    return interpret
 
 
 CUMSUM = primitive("cumsum", "scan", lambda attrs, x: x, interpret=_scan(np.cumsum))
@@ -23,9 +33,10 @@ CUMPROD = primitive("cumprod", "scan", lambda attrs, x: x, interpret=_scan(np.cu
 
 
 def _apply(op, rule: Rule, input, dim: int):
-    node = input._value()
+    tracked = input._rg and modes.grad and input.dtype.kind in "fc"
+    node = input._value() if tracked else input._borrow()
     out = from_node(engine.record(op, (node,), dim))
-    if input._rg and modes.grad and out.dtype.kind in "fc":
+    if tracked:
         track(rule, (out,), (input,), (node,), {"dim": dim})
     return out
 

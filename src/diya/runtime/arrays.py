@@ -8,7 +8,6 @@ import numpy as np
 
 from .buffer import Buffer, allocate
 
-
 SMALL = 1 << 16  # bytes below which the C library's memory is as warm
 
 
@@ -31,7 +30,7 @@ def empty(shape, dtype) -> np.ndarray:
     return np.asarray(_Memory(allocate(nbytes), shape, dtype))
 
 
-BLOCK = 256          # elements of a row of a transposed copy at a time: what they lie in fits the innermost cache
+BLOCK = 128          # elements of a row of a transposed copy at a time: what they lie in fits the innermost cache
 LARGE = 1 << 12      # elements from which on blocks pay
 
 
