@@ -245,7 +245,7 @@ class Program:
         self.job: background.Job | None = None
         # Whether any of it would run as native code at all, and is worth it: copies of views are, if they are large.
         self.native = any(n.op.kind in ("elementwise", "reduce", "contract", "index") or
-                          n.op.kind == "view" and n.type.numel >= LARGE_VIEW for n in graph.code)
+                          n.op.kind == "view" and n.type.numel >= LARGE_VIEW for n in graph.code)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 _programs: OrderedDict[tuple, Program] = OrderedDict()

@@ -67,15 +67,10 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
                 types.append(None)
                 nodes.append(None)
             elif isinstance(t, Tensor):
-                storage, type_ = t._storage, t._type
-                node = storage.node
+                nodes.append(t._value())
+                types.append(t._type)
                 if t._strides is not None:
                     regular = False
-                    node = t._value()
-                elif node.type is not type_ or storage.exports is not None or t._base is not None:
-                    node = t._value()
-                nodes.append(node)
-                types.append(type_)
                 if t._rg:
                     differentiable = True
             else:
