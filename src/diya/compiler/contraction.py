@@ -28,6 +28,9 @@ from .operands import Epilogue, Operand, Problem, Stream, classify, merge, run_l
 # Up to so many rows a product is bound by reading b.
 SKINNY = 16
 
+# Up to so many rows b's rows are read from end to end, if they are long.
+STREAMED = 4
+
 # Up to so many rows windows of b are read where they lie.
 VIEWED = 48
 
@@ -93,7 +96,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
         steps = [s[len(sb) + t] for _, s in axes["n"]]
         access.append(Access(x.dtype, "splat" if t and not any(steps) else steps_of(axes["n"], len(sb) + t)))
     spill = out.dtype is not accumulator or access[0].steps != "unit"
-    down = 0 if not dots else 1 if ragged and rows == 1 else 4 if tile.lanes >= 8 else 2
+    one = rows == 1 and not any(size > 1 for size, _ in axes["m"]) and tile.lanes >= 4
+    down = 0 if not dots else 1 if one or ragged and rows == 1 else 4 if tile.lanes >= 8 else 2
     if dots:
         tile = Tile(tile.lanes, 2, (SKINNY,))
     elif wide and rows <= SKINNY:
@@ -104,6 +108,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
             (ceil(inner / tile.lanes), [x * tile.lanes for x in (*steps, 1)])]
     form = Form(tile, accumulator, tuple(len(axes[g]) for g in "zmnkt"), reading_a, reading_b, tuple(access), spill,
                 epilogue, down, ragged, windowed, valid > 0)
+    if form.in_place and rows <= STREAMED and prod(size for size, _ in axes["n"]) > form.tile.width:
+        form = form._replace(streamed=True)
     sizes = {g: prod(size for size, _ in axes[g]) for g in "zmnkt"}
     if empty:
         sizes["k"] = 0
@@ -191,8 +197,10 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     k_blocks = max(1, ceil(k / most)) if k > most * 1.2 and not form.dots else 1
     if form.ragged:
         k_blocks = max(1, ceil(k / 128))
+    if form.streamed:
+        k_blocks = max(1, ceil(k / 16384))
     k_block = max(1, ceil(k / k_blocks))
-    n_block = _even(n, _columns(m, n), tile.width)
+    n_block = _even(n, _columns(m, n) if not form.streamed else max(192, min(2048, ceil(n / 8))), tile.width)
     rows = min(tile.rows, key=lambda r: _height_cost(m, r, tile.rows))
     m_chunk = _even(m, 24 * rows, rows)
     m_block, m_stripe = _even(m, 10 * rows, rows), 4 * m_chunk
@@ -203,7 +211,7 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     for name, nbytes in (
             ("a", 0 if form.dots else m_chunk * (k_block + 2) * item + spare),
-            ("b", 0 if form.dots else n_block * (k_block + 2) * item + spare),
+            ("b", 0 if form.dots else n_block * (k_block + 2 if not form.streamed else tile.height) * item + spare),
             ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
             *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if form.tabulated(g) else 0)
               for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block), ("t", sizes["t"]))),

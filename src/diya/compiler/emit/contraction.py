@@ -13,8 +13,9 @@ hand, so the code depends on ranks and never on sizes. The streams are ``a`` and
           pack a: panels of m rows    [panel][k][row]
           for each panel of columns, for each panel of rows:  tile = Σ_k a[k]·b[k] in registers; store it
 
-Where few rows would reuse a packed panel, tiles read b in place: rows of a matrix (`Form.in_place`), windows of a
-convolution through a table of offsets and masks (``windowed``), or both operands along the depth (``dots``).
+Where few rows would reuse a packed panel, b is read in place: rows of a matrix (`Form.in_place`, and ``streamed`` for
+very few), windows of a convolution through a table of offsets and masks (``windowed``), or both operands along the depth
+(``dots``).
 
 Every output element sums its products in one order (blocks of the depth in turn, k ascending within), whatever range
 of tasks a call is given: results do not depend on the number of threads.
@@ -87,6 +88,8 @@ class Form(NamedTuple):
     ``windowed``: tiles read b where it lies though its rows are windows, wherever a vector is one run: each row of
     the depth has its offset, each tap its masks.
     ``padded``: the innermost variable of n (the stream ``v``) counts on to whole vectors, so that no vector wraps.
+    ``streamed``: very few rows of many columns: b's rows are read where they lie, several at a time from end to end, and
+    sums wait in scratch memory.
     """
 
     tile: Tile
@@ -101,6 +104,7 @@ class Form(NamedTuple):
     ragged: bool = False
     windowed: bool = False
     padded: bool = False
+    streamed: bool = False
 
     @property
     def key(self) -> str:
@@ -110,7 +114,7 @@ class Form(NamedTuple):
         t, ranks = self.tile, "".join(f"{g}{r}" for g, r in zip("zmnkt", self.ranks, strict=True))
         c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
         flags = {"spill": self.spill, f"dots{self.dots}": self.dots, "ragged": self.ragged,
-                 "windowed": self.windowed, "padded": self.padded}
+                 "windowed": self.windowed, "padded": self.padded, "streamed": self.streamed}
         shape = " ".join([f"tile {t.rows}x{t.vectors}x{t.lanes}", *(name for name, on in flags.items() if on)])
         return (f"contract {ranks} a {reading(self.a)}, b {reading(self.b)} -> {self.accumulator.name} {c}; {shape}"
                 f"{f'; {self.epilogue.key}' if self.epilogue else ''}")
@@ -253,6 +257,10 @@ class _Map:
         return k.f(f"add {k.ints} {first}, {step}")
 
 
+# How many bytes ahead of its place a single row's sum calls for memory.
+AHEAD = 1024
+
+
 def prefetch(f: Function, address: str, write: int, locality: int) -> None:
     """Calls a line to the cache: near (locality 3) or only to the second level (2)."""
     f.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
@@ -285,8 +293,11 @@ class Kernel:
         self.f.do("ret void")
         tile, tiles = self.form.tile, []
         if not self.form.dots:
-            tiles = [self._tile_function(rows, tile.vectors) for rows in tile.rows]
-            tiles.append(self._tile_function(tile.height, 1))
+            if self.form.streamed:
+                tiles = [self._stream_function(tile.height)]
+            else:
+                tiles = [self._tile_function(rows, tile.vectors) for rows in tile.rows]
+                tiles.append(self._tile_function(tile.height, 1))
             if self.form.windowed:
                 tiles += [self._view_function(rows) for rows in tile.rows]
             if "depth" in (self.form.a.along, self.form.b.along):
@@ -656,6 +667,56 @@ class Kernel:
         f.do("ret void")
         return f
 
+    def _stream_function(self, rows: int) -> Function:
+        """``sums[row][column] = Σ_k a[k][row]·b[k][column]``: few rows, so the time is that of reading b. Several of its
+        rows are read side by side from end to end, and those that come next are called to the cache meanwhile: a tile
+        that walks down a few columns instead reached half of the memory's speed."""
+        ty, real, item, n = self.vec, self.real, self.form.accumulator.itemsize, self.lanes
+        f = self._inner(f"stream{rows}", [("i64", "depth"), ("ptr noalias", "a"), ("ptr noalias", "b"), ("i64", "step"),
+                                          ("i64", "columns"), ("ptr noalias", "sums"), ("i64", "pitch")])
+        b, fma = _Vectors(f, n), f"llvm.fmuladd.v{n}f{item * 8}"
+        f.do("call void @llvm.memset.p0.i64(ptr %sums, i8 0, i64 {}, i1 false)", f.mul(f.mul("%pitch", rows), item))
+        f.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+        whole = f.mul(f.div("%columns", n), n)
+        rest = f.sub("%columns", whole)
+        tail = f(f"insertelement {self.ints} poison, i32 {f(f'trunc i64 {rest} to i32')}, i32 0")
+        tail = f(f"shufflevector {self.ints} {tail}, {self.ints} poison, {self.ints} zeroinitializer")
+        tail = f(f"icmp slt {self.ints} {self.iota}, {tail}")
+        ragged = f.compare("sgt", rest, 0)
+
+        def turn(places, factors, column, mask: str | None, ahead) -> None:
+            values = []
+            for place in places:
+                at = f.at(real, place, column)
+                values.append(b.load(at, self.form.accumulator, n, mask).text)
+                if ahead is not None:
+                    prefetch(f, f.at(real, at, ahead), 0, 3)
+            for r in range(rows):
+                to = f.at(real, "%sums", f.add(f.mul("%pitch", r), column))
+                part = f(f"fmul {ty} {factors[0][r]}, {values[0]}")
+                for value, factor in zip(values[1:], factors[1:], strict=True):
+                    part = f.call(ty, fma, f"{ty} {factor[r]}", f"{ty} {value}", f"{ty} {part}")
+                f.store(ty, f(f"fadd {ty} {f.load(ty, to, item)}, {part}"), to, item)
+
+        many = 8 if rows == 1 else 4
+        groups = f.mul(f.div("%depth", many), many)
+        for begin, end, count in ((0, groups, many), (groups, "%depth", 1)):
+            with f.loop(begin, end, count) as k:
+                factors = []
+                for q in range(count):
+                    row = f.at(real, "%a", f.mul(f.add(k.i, q), rows))
+                    ones = [f(f"insertelement {ty} poison, {real} {f.load(real, f.at(real, row, r))}, i32 0")
+                            for r in range(rows)]
+                    factors.append([f(f"shufflevector {ty} {x}, {ty} poison, {self.ints} zeroinitializer") for x in ones])
+                places = [f.at(real, "%b", f.mul(f.add(k.i, q), "%step")) for q in range(count)]
+                ahead = f.mul("%step", many) if count > 1 else None
+                with f.loop(0, whole, n) as column:
+                    turn(places, factors, column.i, None, ahead)
+                with f.when(ragged):
+                    turn(places, factors, whole, tail, None)
+        f.do("ret void")
+        return f
+
     def _inner(self, name: str, parameters: list) -> Function:
         f = Function(f"{self.symbol}.{name}", parameters, attributes=self.attributes + " noinline")
         f.head = f.head.replace("define ", "define internal ")
@@ -751,7 +812,7 @@ class Kernel:
                 begin = f.mul(f.mul(f.div(nc, form.tile.width), form.tile.width), arg["b.in_place"])
             if form.ragged and form.ranks[4]:
                 self._note_masks_along(first, depth, kc)
-            if not form.dots and not (form.padded and form.windowed):  # padded windows never wrap
+            if not form.dots and not form.streamed and not (form.padded and form.windowed):  # padded windows never wrap
                 self.pack("b", pointers["b"], first, columns, begin, nc, depth, kc, part["b"], form.tile.width)
             with f.loop(stripe.i, stripe_end, arg["m.chunk"]) as chunk:
                 mc = f.min(f.sub(stripe_end, chunk.i), arg["m.chunk"])
@@ -765,16 +826,27 @@ class Kernel:
 
     def _tiles(self, pointers, part, rows, mc, columns, nc, depth, kc, first, begins, ends) -> None:
         f, form, tile = self.f, self.form, self.form.tile
+        if form.streamed:
+            b = f.at(self.real, pointers["b"], f.add(columns.scalar("b", 0), depth.scalar("b", 0)))
+            step = self.arg["b.k0"] if depth.rank else 0
+            f.do(f"call void @{self.symbol}.stream{tile.height}(i64 {kc}, ptr {part['a']}, ptr {b}, i64 {step}, i64 {nc}, "
+                 f"ptr {part['b']}, i64 {self.arg['n.block']})")
         with f.loop(0, nc, tile.width) as j:
             left = f.sub(nc, j.i)
-            panel = self._panel(pointers, part, columns, j.i, left, depth)
+            panel = None if form.streamed else self._panel(pointers, part, columns, j.i, left, depth)
             view = self._view(pointers, columns, j.i, left, depth, first) if form.windowed else None
             alongs = [[self.along(columns, f"c{t}", c.steps, f.add(j.i, v * self.lanes), f.sub(left, v * self.lanes),
                                   0, t * tile.vectors + v)
                        for v in range(tile.vectors)] for t, c in enumerate(form.c)]
             with f.loop(0, mc, self.arg["rows"]) as i:
                 height = f.min(f.sub(mc, i.i), self.arg["rows"])
-                if form.dots:
+                if form.streamed:
+                    with f.loop(0, height) as r:
+                        for v in range(tile.vectors):  # reads may run past a row, what they read is not stored
+                            kept = f.add(f.add(f.mul(r.i, self.arg["n.block"]), j.i), v * self.lanes)
+                            value = f.load(self.vec, f.at(self.real, part["b"], kept), form.accumulator.itemsize)
+                            f.store(self.vec, value, f.at(self.real, self.tile, f.add(f.mul(r.i, tile.width), v * self.lanes)), 64)
+                elif form.dots:
                     self._dots(pointers, rows, i.i, height, columns, j.i, f.min(left, tile.width), depth, kc)
                 else:
                     strip = f.at(self.real, part["a"], f.mul(i.i, self.arg["k.pitch"]))
@@ -841,6 +913,9 @@ class Kernel:
         """A tile by dot products: as many sums at once as a vector has lanes, each in a vector of its own."""
         f, n, form = self.f, self.lanes, self.form
         down, across = form.dots, self.lanes // form.dots
+        if form.dots == 1 and not form.ragged:
+            self._dots_of_row(pointers, rows, row, columns, column, width, depth, kc)
+            return
         part = f"<{across} x {self.real}>"
         fma = f"llvm.fmuladd.v{n}f{form.accumulator.itemsize * 8}"
 
@@ -876,16 +951,58 @@ class Kernel:
                             a, b = (f.add(starts[x], k.i) for x in "ab")
                             k.next = turn(k, [("a", at, a, mask) for at in left], [("b", at, b, mask) for at in right])
                         sums = k.state
-                step = 1
-                while len(sums) > 1:  # pairs become one vector that holds the partial sums of both
-                    pairs = [self._swap(f, x, y, step) for x, y in zip(sums[::2], sums[1::2], strict=True)]
-                    sums = [f(f"fadd {self.vec} {x}, {y}") for x, y in pairs]
-                    step *= 2
+                sums = [self._lanes_summed(sums)]
                 for q in range(down):
                     order = ", ".join(f"i32 {q * across + i}" for i in range(across))
                     some = f(f"shufflevector {self.vec} {sums[0]}, {self.vec} poison, <{across} x i32> <{order}>")
                     at = f.add(f.mul(f.add(r.i, q), form.tile.width), c.i)
                     f.store(part, some, f.at(self.real, self.tile, at), form.accumulator.itemsize)
+
+    def _dots_of_row(self, pointers, rows, row, columns, column, width, depth, kc) -> None:
+        """One row: a quarter of a vector's lanes of columns, each read four vectors at a time."""
+        f, n, form = self.f, self.lanes, self.form
+        times = 4
+        across = n // times
+        part = f"<{across} x {self.real}>"
+        fma = f"llvm.fmuladd.v{n}f{form.accumulator.itemsize * 8}"
+        elem = {x: self.b.memory(getattr(form, x).dtype) for x in "ab"}
+        starts = {x: depth.scalar(x, 0) for x in "ab"}
+        left = f.at(elem["a"], pointers["a"], f.add(rows.scalar("a", row), starts["a"]))
+        whole = f.mul(f.div(kc, times * n), times * n)
+        with f.loop(0, width, across) as c:  # a column past the end repeats the last: nobody stores it
+            places = [f.add(column, f.min(f.add(c.i, q), f.sub(width, 1))) for q in range(across)]
+            right = [f.at(elem["b"], pointers["b"], f.add(columns.scalar("b", i), starts["b"])) for i in places]
+            sums = ["zeroinitializer"] * n
+            for begin, end, count in ((0, whole, times), (whole, kc, 1)):
+                with f.loop(begin, end, count * n, carry=[(self.vec, x) for x in sums]) as k:
+                    mask = self.below(f.sub(kc, k.i)) if count == 1 else None
+                    for t in range(count):
+                        at = f.add(k.i, t * n)
+                        x = self._dot_operand("a", left, at, mask)
+                        for q, place in enumerate(right):
+                            y = self._dot_operand("b", place, at, mask)
+                            k.next[t * across + q] = f.call(self.vec, fma, f"{self.vec} {x}", f"{self.vec} {y}",
+                                                            f"{self.vec} {k.state[t * across + q]}")
+                            if count > 1:
+                                prefetch(f, f.at("i8", f.at(elem["b"], place, at), AHEAD), 0, 3)
+                sums = k.state
+            sums = [self._lanes_summed(sums)]
+            quarters = []
+            for t in range(times):
+                order = ", ".join(f"i32 {t * across + q}" for q in range(across))
+                quarters.append(f(f"shufflevector {self.vec} {sums[0]}, {self.vec} poison, <{across} x i32> <{order}>"))
+            while len(quarters) > 1:
+                quarters = [f(f"fadd {part} {x}, {y}") for x, y in zip(quarters[::2], quarters[1::2], strict=True)]
+            f.store(part, quarters[0], f.at(self.real, self.tile, c.i), form.accumulator.itemsize)
+
+    def _lanes_summed(self, sums: list[str]) -> str:
+        """The sums over the lanes of as many vectors as there are lanes, as one vector."""
+        f, step = self.f, 1
+        while len(sums) > 1:  # pairs become one vector that holds the partial sums of both
+            pairs = [self._swap(f, x, y, step) for x, y in zip(sums[::2], sums[1::2], strict=True)]
+            sums = [f(f"fadd {self.vec} {x}, {y}") for x, y in pairs]
+            step *= 2
+        return sums[0]
 
     def _dot_operand(self, x: str, at: str, offset, mask: str | None) -> str:
         d = getattr(self.form, x).dtype
