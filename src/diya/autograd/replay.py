@@ -8,6 +8,7 @@ time a form is met, what the walk records becomes a `Recording`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from itertools import count
 from operator import attrgetter
 
@@ -102,7 +103,8 @@ def find(tape: Tape) -> tuple | None | bool:
         if len(_recordings) > 4096:
             _recordings.popitem(last=False)
     elif found:
-        _recordings.move_to_end(tape.form)
+        with suppress(KeyError):  # another thread has let it go
+            _recordings.move_to_end(tape.form)
     return found
 
 

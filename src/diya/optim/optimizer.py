@@ -419,13 +419,13 @@ class RuleOptimizer(Optimizer):
         rule, counts, names = self.rule, self._counts, self._numbers
         plans: dict[tuple, tuple] = {}  # parameters at the same step share their numbers
         for p in group["params"]:
-            grad = p.grad
+            grad = p._grad
             if grad is None:
                 continue
             state = self.state_of(p, group)
             if not state:
                 self.begin(p, grad, state, group)
-            dtype = p.dtype
+            dtype = p._type.dtype
             step = number(state["step"]) + 1 if counts else 0.0
             key = (step, dtype, *[number(state[name]) for name in names]) if names else (step, dtype)
             plan = plans.get(key)
@@ -447,7 +447,12 @@ class RuleOptimizer(Optimizer):
             else:
                 results = rule(flags, k, grad._value(), *[t._value() for t in targets])
                 for target, value in zip(targets, results, strict=False):
-                    target._write(value)
+                    storage = target._storage
+                    if storage.exports is None and target._strides is None and storage.node.type is value.type:
+                        storage.node = value  # as `_write`, spelled out
+                        storage.version += 1
+                    else:
+                        target._write(value)
             if len(results) > len(targets):
                 self._adopt(p, state, results[len(targets)], differentiable)
 
