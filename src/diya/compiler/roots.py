@@ -110,7 +110,8 @@ class Roots:
         code, alias, roots, needed, inline = self.code, self.alias, self.roots, self.needed, self.inline
         uses = [0] * len(code)
         cost = [0] * len(code)
-        reads = [0] * len(code)
+        reads = [0] * len(code)      # stored values that a value is computed from, and those of them that are as large as it
+        large = [0] * len(code)
         depth = [0] * len(code)
         # An alias that is not wanted itself passes its uses on to what it stands for.
         for i in range(len(code)):
@@ -146,7 +147,7 @@ class Roots:
                 self.store(data)
                 if code[data].op is not LEAF and uses[data] > 1 and n.type.numel * FEW <= code[data].type.numel:
                     roots.add(i)  # a few elements of much: taken at once, so that it can be overwritten by what reads it next
-            total, touched, deep = COSTS.get(name, 1), 0, 0
+            total, touched, whole, deep = COSTS.get(name, 1), 0, 0, 0
             if kind == "view":
                 total = 0
             numel = n.type.numel
@@ -158,14 +159,17 @@ class Roots:
                     if 1 < size < numel and cost[a] > 1 or 1 < size and kind == "view" and numel > 2 * size and cost[a]:
                         roots.add(a)
                         touched += 1
+                        whole += size >= numel
                     else:
                         total += cost[a]
                         touched += reads[a]
+                        whole += large[a] if size >= numel else 0
                         deep = max(deep, depth[a])
                 elif size > 1:
                     touched += 1
-            cost[i], reads[i], depth[i] = total, touched, deep + 1
-            if uses[i] > 1 and touched and kind != "view" and (total > 2 or touched > 1) and numel > 1:
+                    whole += size >= numel
+            cost[i], reads[i], large[i], depth[i] = total, touched, whole, deep + 1
+            if uses[i] > 1 and touched and kind != "view" and (total > 2 or whole > 1) and numel > 1:
                 roots.add(i)
             elif total > HEAVY and uses[i] > 1 or deep >= MAX_DEPTH:
                 roots.add(i)
