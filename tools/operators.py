@@ -19,12 +19,14 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(ROOT, "src"), os.path.join(ROOT, "tests")]
 
+from func.batches import batch, sample  # noqa: E402
 from oracle.checker import by_operator, decode, flatten, function_of  # noqa: E402
 from oracle.exceptions import ABSENT, EXCEPTIONS  # noqa: E402
 
 import diya  # noqa: E402
 from diya import engine  # noqa: E402
 from diya.compiler.support import native  # noqa: E402
+from diya.func import batching, jvp, levels, vmap  # noqa: E402
 from diya.ops import OPERATORS  # noqa: E402
 
 PAGE = os.path.join(ROOT, "docs", "operators.md")
@@ -41,6 +43,10 @@ Made from the operator table by `python tools/operators.py`; do not edit.
 - **dtypes**: those for which results are checked against PyTorch's recorded answers, on both tiers. A dash: the recording
   has no call of this name (it is another name of an operator that has, draws random numbers, or is tested elsewhere).
 - **gradient**: `own` has a rule of its own, `composed` differentiates through the operators it is made of, a dash has none.
+- **forward**: `yes` where forward mode (`torch.func.jvp`, `torch.autograd.forward_ad`) works: what has a gradient that is
+  differentiable has it.
+- **vmap**: `whole` where a batch is one operation, `each` where the elements are computed one by one (an error where their
+  results differ in shape); a dash where there is no call to try, or its result is no tensor.
 - **forms**: `m` method, `i` in place (`name_`), `o` takes `out=`.
 - **tier**: `native` where every step of a float32 call becomes compiled code; otherwise the steps that run on numpy.
 """
@@ -83,6 +89,64 @@ def tier(op: str) -> str:
     return "view" if not ran and not seen else "native" if not seen else ", ".join(sorted(seen))
 
 
+def _first(op: str, dtypes: tuple[str, ...]) -> dict | None:
+    """The shortest call, of tensors that have dimensions and elements if there is one."""
+    calls = [c for d in dtypes for c in by_operator().get(op, []) if c["dtype"] == d]
+    return min(calls, key=lambda c: ("'shape': []" in str(c) or "'shape': [0" in str(c), len(str(c))), default=None)
+
+
+def forward(op: str) -> str:
+    """"yes" if a recorded call has a derivative along a direction."""
+    call = _first(op, ("float64",)) or _first(op, ("complex64",))
+    if call is None:
+        return "–"
+    with engine.Tier(0), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            f, tensors = sample(call)
+            places = [i for i, t in enumerate(tensors) if t.dtype.is_floating_point or t.dtype.is_complex]
+
+            def g(*xs):
+                given = list(tensors)
+                for i, x in zip(places, xs, strict=True):
+                    given[i] = x
+                return [o for o in f(*given) if o.requires_grad]
+            inputs = tuple(tensors[i] for i in places)
+            _, tangents = jvp(g, inputs, tuple(diya.ones_like(x) for x in inputs))
+            return "yes" if tangents else "–"
+        except Exception:
+            return "–"
+
+
+def batched(op: str) -> str:
+    """How a recorded call runs inside of vmap."""
+    call = _first(op, ("float64", "float32", "int64", "bool", "complex64"))
+    if call is None:
+        return "–"
+    apart = False
+
+    def noting(function):
+        def run(*args):
+            nonlocal apart
+            apart = True
+            return function(*args)
+        return run
+    before = batching._one_by_one, levels.one_by_one
+    batching._one_by_one, levels.one_by_one = noting(before[0]), noting(before[1])
+    try:
+        with engine.Tier(0), warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            f, tensors = sample(call)
+            if not tensors:
+                return "–"
+            vmap(f, randomness="different")(*batch(tensors, [True] * len(tensors)))
+            return "each" if apart else "whole"
+    except Exception:
+        return "–"
+    finally:
+        batching._one_by_one, levels.one_by_one = before
+
+
 def recorded(path: str) -> list[str]:
     """The recording's names for an operator: itself, and its variants ("norm.nuc")."""
     short = path.removeprefix("Tensor.")
@@ -100,7 +164,9 @@ def row(path: str) -> str:
     alias = f" ({', '.join(record.aliases)})" if record.aliases else ""
     where = tier(names[0]) if names else "–"
     name = path if path.startswith("Tensor.") else path.rpartition(".")[2]
-    return f"| `{name}`{alias} | {dtypes} | {gradient} | {forms or '–'} | {where} |"
+    along = "yes" if differentiable and any(forward(op) == "yes" for op in names) else "–"
+    batches = next((found for found in map(batched, names) if found != "–"), "–")
+    return f"| `{name}`{alias} | {dtypes} | {gradient} | {along} | {batches} | {forms or '–'} | {where} |"
 
 
 def page() -> str:
@@ -109,7 +175,8 @@ def page() -> str:
     for prefix, title in FAMILIES:
         paths = sorted(p for p in OPERATORS if p.startswith(prefix) and p not in done and visible(p))
         done |= {p for p in OPERATORS if p.startswith(prefix)} if prefix else set()
-        lines += [f"\n## {title} ({len(paths)})\n", "| operator | dtypes | gradient | forms | tier |", "|---|---|---|---|---|"]
+        lines += [f"\n## {title} ({len(paths)})\n",
+                  "| operator | dtypes | gradient | forward | vmap | forms | tier |", "|---|---|---|---|---|---|---|"]
         lines += [row(p) for p in paths]
     present = [op for op, calls in by_operator().items() if _has(calls[0]["path"])]
     lines += [f"\n## What is not there\n\nOf the {len(by_operator())} operators in PyTorch's own test samples, {len(present)} are "
