@@ -93,14 +93,20 @@ def set_deterministic_debug_mode(debug_mode) -> None:
     """Accepted: every algorithm here is deterministic."""
 
 
+_precision = "highest"
+
+
 def get_float32_matmul_precision() -> str:
-    return "highest"
+    """What `set_float32_matmul_precision` was last given."""
+    return _precision
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Accepted: float32 products are always computed in float32."""
+    """Kept: float32 products are always computed in float32."""
+    global _precision
     if precision not in ("highest", "high", "medium"):
         raise RuntimeError(f"Float32 matmul precision must be one of 'highest', 'high' or 'medium', got {precision!r}")
+    _precision = precision
 
 
 def set_flush_denormal(mode: bool) -> bool:
@@ -222,7 +228,17 @@ Tensor.is_cpu = True  # type: ignore[attr-defined]
 Tensor.is_inference = lambda self: self._inference  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
 Tensor.pin_memory = lambda self, device=None: self  # type: ignore[attr-defined]
-Tensor.is_shared = lambda self: False  # type: ignore[attr-defined]
+Tensor.is_shared = lambda self: getattr(self._storage, "shared", None) is not None  # type: ignore[attr-defined]
+
+
+def _share_memory_(self: Tensor) -> Tensor:
+    """Moves the storage to memory that processes share: `multiprocessing` sends it without copying."""
+    from ._shared_memory import share
+    share(self)
+    return self
+
+
+Tensor.share_memory_ = _share_memory_  # type: ignore[attr-defined]
 Tensor.storage = lambda self: self._storage  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1  # type: ignore[attr-defined]
 Tensor.is_set_to = lambda self, other: (self._storage is other._storage and self.shape == other.shape  # type: ignore
