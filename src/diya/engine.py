@@ -146,10 +146,10 @@ def record(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
 def extend(nodes: list[Node], folded: int) -> None:
     """Appends nodes that were made elsewhere, in topological order; ``folded`` nodes more are inside of one of them."""
     global _folded
+    if len(_pending) + _folded > MAX_PENDING:
+        flush(keep_views=False)  # not after: whoever made a call still holds it, as if somebody wanted it
     _pending.extend(nodes)
     _folded += folded
-    if len(_pending) + _folded > MAX_PENDING:
-        flush(keep_views=False)
 
 
 def position() -> tuple[int, int]:
