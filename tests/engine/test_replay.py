@@ -192,3 +192,19 @@ def test_parts_of_a_call_that_nobody_wants_are_not_computed(walks):
         products(True)
     assert walks
     assert products(False) < products(True)
+
+
+def test_an_operator_that_draws_random_numbers_draws_once():
+    from diya.autograd.tape import Rule
+    from diya.ops.ruled import with_rule
+    drawn = []
+
+    def noisy(input, scale):
+        drawn.append(1)
+        return input + torch.rand(input.shape) * scale
+    f = with_rule(noisy, Rule("Noisy", ("input",), {"input": lambda g: g}))
+    x = torch.zeros(4, requires_grad=True)
+    torch.manual_seed(3)
+    found = [f(x, 2.0).tolist() for _ in range(3)]
+    torch.manual_seed(3)
+    assert found == [(torch.rand(4) * 2).tolist() for _ in range(3)] and len(drawn) == 3

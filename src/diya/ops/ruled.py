@@ -77,7 +77,7 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
                 types.append(None)
                 nodes.append(None)
                 regular = False
-        call = None
+        call = result = None
         if regular and len(set(nodes)) == len(nodes):
             try:
                 key = (*types, *rest, *map(type, rest))
@@ -85,20 +85,24 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
                 if call is None and key not in calls:
                     if len(calls) >= MAX_CALLS:
                         calls.clear()
-                    call = calls[key] = learn(tensors, nodes, values, rest)
+                    call, result = learn(nodes, values, rest)
+                    calls[key] = call
             except TypeError:
                 pass  # an argument that is no key, or a wrong one: the function will say so
         tape = differentiable and modes.grad
         if call is not None and call.zeros and any(math.copysign(1, rest[i]) < 0 for i in call.zeros):
             call = None
         if call is None:
-            if not tape:
+            if result is None and not tape:
                 return plain(values)
-            modes.grad = False
-            try:
-                result = plain(values)
-            finally:
-                modes.grad = True
+            if result is None:
+                modes.grad = False
+                try:
+                    result = plain(values)
+                finally:
+                    modes.grad = True
+            if not tape:
+                return result
             outs = tuple(result) if isinstance(result, tuple) else (result,)
             parameters: dict = dict(zip(other_names, rest, strict=True))
         else:
@@ -119,16 +123,18 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         track(rule, outs, tensors, tuple(nodes), parameters)
         return result
 
-    def learn(tensors: tuple, nodes: list, values: tuple, rest: tuple) -> _Call | None:
-        """Runs the function on stand-ins for its tensors, and remembers what it records; None if that may depend on more."""
+    def learn(nodes: list, values: tuple, rest: tuple) -> tuple[_Call | None, Any]:
+        """Runs the function on stand-ins for its tensors, and remembers what it records. (None, the result) if that may depend on
+        more, such as random numbers; (None, None) if the function must see the tensors themselves."""
         frozen = recording.frozen(rest)
         if frozen is None or any(isinstance(x, tuple) and 0.0 in x and any(y.__class__ is float for y in x) for x in rest):
-            return None
-        if engine.carries_batch(nodes):
+            return None, None
+        batched = engine.carries_batch(nodes)
+        if batched:
             from ..func.batching import first_elements
             nodes = first_elements(nodes)  # type: ignore[assignment]
             if nodes is None:
-                return None
+                return None, None
         stand_ins = [None if n is None else from_node(n) for n in nodes]
         given = list(values)
         for i, t in zip(inputs, stand_ins, strict=True):
@@ -145,22 +151,21 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         for t in outs:
             if type(t) is not Tensor or t._strides is not None or t._base is not None or id(t._storage) in storages \
                     or t._storage.node.type is not t._type or t._storage.exports is not None:
-                return None
+                return None, None
             storages[id(t._storage)] = t
         if any(t is not None and t._storage.version for t in stand_ins):
-            return None
+            return None, None
         made = capture.recording([t._storage.node for t in outs])
-        if made is None:
-            return None
+        zeros = [i for i, x in enumerate(rest) if x.__class__ is float and x == 0]
+        if made is None or any(math.copysign(1, rest[i]) < 0 for i in zeros):
+            return None, None if batched else result
         call = _Call()
         call.recording = made
         call.made = None if not isinstance(result, tuple) else tuple if type(result) is tuple else type(result)._make  # type: ignore[attr-defined]
         call.parameters = Parameters(zip(other_names, rest, strict=True))
         call.parameters.update({k: None for k, n in zip(rule.inputs, nodes, strict=True) if n is None})
-        call.zeros = [i for i, x in enumerate(rest) if x.__class__ is float and x == 0]
-        if any(math.copysign(1, rest[i]) < 0 for i in call.zeros):
-            return None
-        return call
+        call.zeros = zeros
+        return call, None
 
     bind: Callable | None = None
 
