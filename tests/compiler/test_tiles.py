@@ -23,3 +23,17 @@ def test_permuted(dtype):
             np.testing.assert_array_equal(copied.numpy(), a.transpose(order))
             np.testing.assert_array_equal(both.numpy(), a.transpose(order) + b)
             np.testing.assert_array_equal(part.numpy(), a[..., 1:].transpose(order))
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 4, 4), (2, 3, 9, 7), (3, 4, 32, 34), (2, 2, 4, 66), (2, 3, 64, 96)])
+@pytest.mark.parametrize("pool", ["max_pool2d", "avg_pool2d"])
+def test_interleaved(pool, shape):
+    """The gradient of a pool's windows of two is stored side by side."""
+    x, results = torch.randn(*shape), []
+    for tier in (0, 1):
+        with engine.Tier(tier):
+            t = x.clone().requires_grad_()
+            y = getattr(torch.nn.functional, pool)(t, 2)
+            (y * y).sum().backward()
+            results.append(t.grad.numpy())
+    np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-6)

@@ -204,13 +204,13 @@ class Template:
         self._maps: dict[Map, int] = {}
         self.patterns: list[str] = []
         vector = kernel.vector_dim
-        tile = vector - 1 if kernel.tile else -1
+        known = (vector - 1,) if kernel.tile else [d for d in kernel.unrolled if d < kernel.kept]
         for op in kernel.ops:
             for m in maps_of(op):
                 if m not in self._maps:
                     self._maps[m] = len(self.patterns)
                     self.patterns.append("".join(
-                        ["0" if s == 0 else str(s) if d == vector and 0 < s < 3 or d == tile and s == 1 else "*"
+                        ["0" if s == 0 else str(s) if d == vector and 0 < s < 3 or s == 1 and d in known else "*"
                          for d, s in enumerate(m.strides)]))
 
     def map(self, m: Map) -> int:

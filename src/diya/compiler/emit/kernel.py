@@ -52,6 +52,8 @@ class _Emitter:
             self.level_of[self.kept - 2] = 2
         self.offsets: list[dict[int, str]] = []  # of each map, by level
         self.mask: str | None = None
+        self.last = 0                       # of the dimensions that are written out, the last one's index
+        self.first: dict[Op, Value] = {}    # what a store of every other element has put off (see `zip`)
         self.index: Any = 0         # of the first lane, in the vectorised kept dimension
         self.left: Any = None       # lanes that remain, where there is a mask
 
@@ -268,6 +270,7 @@ class _Emitter:
             return
         for index in product(*[range(self.k.dims[d]) for d in self.written]):
             self.advance(self.kept_level, dict(zip(self.written, index, strict=True)))
+            self.last = index[-1]
             self.body()
 
     def vectors(self, dim: int, level: int, low, high, carry, body, ops: int, abreast: int = 1, fresh=(),
@@ -662,9 +665,29 @@ class _Emitter:
         self.update(inputs[0], at, self.k.lanes if contiguous else 1, offsets, op.dtype, op.attr[3])
 
     def store(self, op: Op, level: int, value: Value) -> None:
-        stride = self.along(self.t.map(op.attr[1]))
+        m = self.t.map(op.attr[1])
+        stride = self.along(m)
+        if stride == 2 and op.attr[2] == "set" and self.written and self.k.dims[self.written[-1]] == 2 and \
+                self.t.patterns[m][self.written[-1]] == "1":
+            self.zip(op, level, value)
+            return
         self.update(value, self.pointer(op, level), 1 if stride == 0 else self.k.lanes,
                     None if stride in (0, 1) else self.ids(stride), op.dtype, op.attr[2])
+
+    def zip(self, op: Op, level: int, value: Value) -> None:
+        """Every other element in one turn, and those between in the next: stored together then."""
+        f, b, w = self.f, self.b, self.k.lanes
+        if self.last == 0:
+            self.first[op] = value
+            return
+        even, odd = b.operand(self.first.pop(op), w), b.operand(value, w)
+        ty = b.type(op.dtype, w)
+        order = ", ".join(f"i32 {n // 2 + n % 2 * w}" for n in range(2 * w))
+        both = Value(f(f"shufflevector {ty} {even}, {ty} {odd}, <{2 * w} x i32> <{order}>"), op.dtype, 2 * w)
+        mask = None if self.mask is None else self.mask_of(2 * w, b.shl(self.left, 1))
+        even = f.sub(self.offset(self.t.map(op.attr[1]), level), 1)
+        at = f.at(MEMORY[self.k.buffers[op.attr[0]]], self.pointers[op.attr[0]], even)
+        b.store(both, at, 2 * w, mask)
 
     def update(self, value: Value, at: str, lanes: int, offsets: Value | None, d, how: str) -> None:
         """Stores a value, alone or combined with what is there."""
