@@ -377,6 +377,7 @@ def _along(name: str, core, input, dim, dtype):
         input = input.to(dtype)
     require_float(name + "_lastdim_kernel_impl", input)
     dim = wrap_dim(dim, input.dim())
+    input = input.contiguous()
     x = widened(input)
     if not x.dim():
         out = core(x.reshape(1), 0).reshape(())

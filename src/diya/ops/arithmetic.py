@@ -120,9 +120,12 @@ def complex(real, imag):
     if real.dtype is not imag.dtype or real.dtype.name not in ("float16", "float32", "float64"):
         raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors of one dtype but got {real.dtype} and "
                            f"{imag.dtype}")
-    from .movement import broadcast_tensors, stack, view_as_complex
+    from .movement import broadcast_tensors, copied, stack, view_as_complex
+    from .record import _layout_order
     a, b = broadcast_tensors(real, imag)
-    return view_as_complex(stack([a, b], -1))
+    out = view_as_complex(stack([a.contiguous(), b.contiguous()], -1))
+    order = _layout_order(out.shape, (real, imag))
+    return out if order is None else copied(out, order)
 
 
 @operator(method=False)
@@ -485,7 +488,7 @@ def linalg_cross(input, other, *, dim=-1):
     only("cross", "uifc", input)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"linalg.cross: inputs must have the same dtype, got {input.dtype} and {other.dtype}")
-    a, b = broadcast_tensors(input, other)
+    a, b = (x.contiguous() for x in broadcast_tensors(input, other))
     return roll(a, -1, dim) * roll(b, -2, dim) - roll(a, -2, dim) * roll(b, -1, dim)
 
 
@@ -555,7 +558,7 @@ def renorm(input, p, dim, maxnorm):
     rest = [d for d in range(input.dim()) if d != dim]
     size = vector_norm(input, p, rest, True)
     factor = where(size > maxnorm, maxnorm / (size + 1e-7), _one(size))
-    return input * factor
+    return (input * factor).contiguous()
 
 
 def _check_weights(name: str, weights, kinds: str, what: str, n: int) -> None:

@@ -13,6 +13,7 @@ from ..graph import Affine, Contraction
 from ..tensor import Tensor
 from .compose import also, shown_as, widened
 from .contraction import _operand_gradient, contract
+from .movement import laid_like
 from .record import _long_name, operator
 
 
@@ -180,10 +181,12 @@ def _transposed(name: str, input: Tensor, weight: Tensor, bias, stride, padding,
 
 def _make(rank: int) -> None:
     def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-        return _forward(f"conv{rank}d", input, weight, bias, stride, padding, dilation, groups)
+        out = _forward(f"conv{rank}d", input, weight, bias, stride, padding, dilation, groups)
+        return laid_like(input, laid_like(weight, out))
 
     def conv_transpose(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-        return _transposed(f"conv_transpose{rank}d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+        out = _transposed(f"conv_transpose{rank}d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+        return laid_like(input, laid_like(weight, out))
 
     sizes = "LHW"[:1] if rank == 1 else "DHW"[3 - rank:]
     conv.__name__ = conv.__qualname__ = f"conv{rank}d"

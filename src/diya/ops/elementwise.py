@@ -230,7 +230,7 @@ _refusing("absolute_", _no_complex_abs)
 def sgn(input):
     if input.dtype.kind == "c":
         size = abs(input)
-        return where(size == 0, input * 0, input / size)
+        return where(size == 0, input.new_zeros(()), input / where(size == 0, size.new_ones(()), size))
     return sign(input)
 
 

@@ -116,7 +116,7 @@ def one_hot(tensor, num_classes=-1):
             raise RuntimeError(f"num_classes should be positive, got {num_classes}")
         elif a.max() >= num_classes:
             raise RuntimeError(f"Class values must be smaller than num_classes: got {a.max()}, expected less than {num_classes}.")
-    return (tensor.unsqueeze(-1) == arange(num_classes)).to(int64)
+    return (tensor.contiguous().unsqueeze(-1) == arange(num_classes)).to(int64)
 
 
 # -- bags ----------------------------------------------------------------------------------------------------------------

@@ -467,7 +467,7 @@ def masked_fill(input, mask, value):
         if isinstance(value, complex) and input.dtype.kind != "c" or isinstance(value, float) and input.dtype.kind in "ui":
             raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
         value = from_node(engine.scalar(value, input.dtype))
-    return where(mask, value, input)
+    return where(mask, value, input).contiguous()
 
 
 def _masked_fill_(self, mask, value):

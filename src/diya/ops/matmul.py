@@ -158,7 +158,7 @@ def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     if input.dtype is mat1.dtype is mat2.dtype and _is_half(input):  # rounded once
         return addmm(*[x.to(dtypes.float32) for x in (input, mat1, mat2)], beta=beta, alpha=alpha).to(input.dtype)
-    return _scaled(input, beta, mm(mat1, mat2), alpha)
+    return _scaled(input, beta, mm(mat1, mat2), alpha).contiguous()
 
 
 @operator(inplace=True)
@@ -170,7 +170,7 @@ def addmv(input, mat, vec, *, beta=1, alpha=1):
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     if input.dtype is batch1.dtype is batch2.dtype and _is_half(input):  # rounded once
         return baddbmm(*[x.to(dtypes.float32) for x in (input, batch1, batch2)], beta=beta, alpha=alpha).to(input.dtype)
-    return _scaled(input, beta, bmm(batch1, batch2), alpha)
+    return _scaled(input, beta, bmm(batch1, batch2), alpha).contiguous()
 
 
 @operator(inplace=True)

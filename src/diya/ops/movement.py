@@ -734,6 +734,12 @@ def suggested_format(x: Tensor) -> memory_format:
     return channels_last if x.dim() == 4 else channels_last_3d
 
 
+def preserved(like: Tensor, out: Tensor) -> Tensor:
+    """``out`` laid out in memory as ``like``, which has its shape, is."""
+    order = order_for(like, None) if like._strides is not None else None
+    return out if order is None else copied(out, order)
+
+
 def laid_like(like: Tensor, out: Tensor) -> Tensor:
     """``out`` in the memory format that ``like`` has, if that is a channels-last one."""
     if like._strides is None or out.dim() != like.dim():
@@ -813,7 +819,7 @@ def flip(input, *args, dims=None):
     if 0 in shape:
         return input.clone()
     offset = sum((shape[d] - 1) * dense[d] for d in dims)
-    return _strided_op(input, (shape, tuple(-s if d in dims else s for d, s in enumerate(dense)), offset))
+    return preserved(input, _strided_op(input, (shape, tuple(-s if d in dims else s for d, s in enumerate(dense)), offset)))
 
 
 @operator("cat", method=False, aliases=("concat", "concatenate"))
@@ -964,6 +970,14 @@ def _converters() -> None:
 
 
 _converters()
+
+
+def _chalf(self, memory_format=None):
+    """Not supported: `diya` has no tensors of ``torch.complex32``."""
+    raise NotImplementedError("Tensor.chalf is not supported: diya has no tensors of torch.complex32; use cfloat()")
+
+
+Tensor.chalf = _chalf  # type: ignore[attr-defined]
 
 
 def _type(self, dtype=None, non_blocking=False):

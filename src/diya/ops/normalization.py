@@ -15,6 +15,7 @@ from ..dtypes import bfloat16, float16, float32, float64
 from ..tensor import Tensor, from_node, wrap_dim
 from .compose import also, number, require_float, show, widened
 from .elementwise import maximum, rsqrt
+from .movement import laid_like
 from .norm import norm
 from .record import operator
 
@@ -163,7 +164,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     statistics (https://arxiv.org/abs/1502.03167)."""
     if training:
         _check_batch(input.shape)
-    return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+    return laid_like(input, _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0])
 
 
 @operator("batch_norm", method=False, out=False)
@@ -284,7 +285,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
         n = input.shape[0] * input.shape[1] // num_groups * math.prod(input.shape[2:])
         if n == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
-    return _group_norm(input, num_groups, weight, bias, eps)[0]
+    return laid_like(input, _group_norm(input, num_groups, weight, bias, eps)[0])
 
 
 @operator("group_norm", method=False, out=False)

@@ -281,8 +281,13 @@ def _avg_pool(name: str, rank: int, input: Tensor, kernel, stride, padding, ceil
     if isinstance(counts, np.ndarray):
         counts = _from_array(counts.astype(x.dtype.numpy))
     if x.dtype.kind in "ui":
-        return total.div(counts, rounding_mode="trunc")
-    return (total / counts).to(input.dtype)
+        return _laid_2d(rank, input, total.div(counts, rounding_mode="trunc"))
+    return _laid_2d(rank, input, (total / counts).to(input.dtype))
+
+
+def _laid_2d(rank: int, input: Tensor, out: Tensor) -> Tensor:
+    """Channels last as the input is; in three dimensions PyTorch's means do not keep it."""
+    return laid_like(input, out) if rank == 2 else out
 
 
 def _window_counts(w: _Windows, count_include_pad: bool):
@@ -354,7 +359,7 @@ def _adaptive_avg_pool(name: str, rank: int, input: Tensor, output_size) -> Tens
     if all(n and s % n == 0 for n, s in zip(sizes, input.shape[-rank:], strict=True)):
         parts = [k for n, s in zip(sizes, x.shape[-rank:], strict=True) for k in (n, s // n)]
         tiles = x.reshape(*x.shape[:-rank], *parts)
-        return tiles.mean(_tile_axes(x, rank)[1]).to(input.dtype)
+        return _laid_2d(rank, input, tiles.mean(_tile_axes(x, rank)[1]).to(input.dtype))
     for d, n in enumerate(sizes, x.dim() - rank):
         size = x.shape[d]
         if n == size:
@@ -363,7 +368,7 @@ def _adaptive_avg_pool(name: str, rank: int, input: Tensor, output_size) -> Tens
         at = np.arange(size)[:, None]  # pyright: ignore[reportCallIssue]
         weights = ((at >= start) & (at < end)) / np.maximum(end - start, 1)
         x = matmul(x.transpose(d, -1), _from_array(weights.astype(x.dtype.numpy))).transpose(d, -1)
-    return x.contiguous().to(input.dtype)
+    return _laid_2d(rank, input, x.contiguous().to(input.dtype))
 
 
 def _adaptive_max_pool(name: str, rank: int, input: Tensor, output_size) -> tuple[Tensor, Tensor]:
@@ -392,7 +397,7 @@ def _adaptive_max_pool(name: str, rank: int, input: Tensor, output_size) -> tupl
     out = flat.gather(1, first)
     shape = (*input.shape[:-rank], *sizes)
     name = f"AdaptiveMaxPool{rank}D" if rank > 1 else "SqueezeBackward1"
-    return show(out.reshape(shape), name, input), first.reshape(shape)
+    return show(laid_like(input, out.reshape(shape)), name, input), laid_like(input, first.reshape(shape))
 
 
 def _make_adaptive(rank: int) -> None:

@@ -13,6 +13,7 @@ from ..runtime.arrays import copy
 from ..tensor import Tensor, from_node, wrap_dim
 from .elementwise import where
 from .index import _as_index, _check, check_index, check_now, gather, getitem, open_grid, operands, put_at, take_at
+from .movement import preserved
 from .record import WrongArgument, is_number, operator
 
 _REDUCE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
@@ -270,11 +271,11 @@ def index_put(input, indices, values, accumulate=False):
     plain = order == list(range(view.dim()))
     new = put_at(view if plain else view.permute(order), found, values, accumulate)
     if plain:
-        return new
+        return preserved(input, new)
     inverse = [0] * len(order)
     for i, d in enumerate(order):
         inverse[d] = i
-    return new.permute(inverse).contiguous()
+    return preserved(input, new.permute(inverse).contiguous())
 
 
 @operator(inplace=True)

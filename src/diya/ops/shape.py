@@ -152,7 +152,7 @@ def roll(input, shifts, dims=None):
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
-    out = input
+    out = input.contiguous()
     for shift, d in zip(shifts, dims, strict=True):
         if not out.dim():
             raise IndexError(f"Dimension specified as {d} but tensor has no dimensions")
@@ -161,7 +161,7 @@ def roll(input, shifts, dims=None):
         if n and shift % n:
             k = n - shift % n
             out = cat([slice_dim(out, d, k, None), slice_dim(out, d, 0, k)], d)
-    return out.clone() if out is input else out
+    return movement.preserved(input, out.clone() if out is input else out)
 
 
 @operator(method=True)
@@ -270,7 +270,7 @@ def _triangle(name: str, keep):
         from .elementwise import where
         rows, columns = input.shape[-2:]
         mask = keep(arange(rows).unsqueeze(1) + diagonal, arange(columns))
-        return where(mask, input, input.new_zeros(()))
+        return where(mask, input, input.new_zeros(())).contiguous()
     make.__name__ = make.__qualname__ = name
     return operator(name, inplace=True)(make)
 
@@ -326,7 +326,7 @@ def _scatter_into(input: Tensor, src: Tensor, view: Tensor) -> Tensor:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = "
                            f"{list(view.shape)}")
     d = result_type(input, src) if src.dtype is not input.dtype else input.dtype
-    return write(input.to(d), src.to(d), (tuple(view.shape), tuple(view.stride()), view._offset))
+    return movement.preserved(input, write(input.to(d), src.to(d), (tuple(view.shape), tuple(view.stride()), view._offset)))
 
 
 def _template(input: Tensor) -> Tensor:

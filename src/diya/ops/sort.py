@@ -15,6 +15,7 @@ from ..numerics import order
 from ..tensor import Tensor, _from_array, from_node, wrap_dim
 from .elementwise import maximum, minimum, where
 from .index import elements, gather, grid, put_at
+from .movement import preserved
 from .record import WrongArgument, is_number, not_int, only, operator
 from .reduce import amax, amin, argmax, argmin
 
@@ -103,7 +104,7 @@ def sort(input, dim=-1, descending=False, stable=False):
     node, attrs = input._value(), (dim, bool(descending))
     values, indices = from_node(engine.record(SORTED, (node,), attrs)), from_node(engine.record(ORDER, (node,), attrs))
     _taken("Sort", input, values, indices, dim, True)
-    return SortResult(values, indices)
+    return SortResult(preserved(input, values), preserved(input, indices))
 
 
 @operator()

@@ -104,7 +104,7 @@ def mvlgamma(input, p):
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
     from .. import dtypes
-    x = input if input.dtype.kind == "f" else input.to(dtypes.default_dtype)
+    x = (input if input.dtype.kind == "f" else input.to(dtypes.default_dtype)).contiguous()
     out = x.lgamma() + p * (p - 1) / 4 * math.log(math.pi)
     for j in range(1, p):
         out = out + (x - j / 2).lgamma()

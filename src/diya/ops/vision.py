@@ -39,7 +39,7 @@ def constant_pad(x: Tensor, pad, value=0) -> Tensor:
     shape = tuple(s + lo + hi for s, (lo, hi) in zip(x.shape, grow, strict=True))
     dense = contiguous_strides(shape)
     start = sum(lo * st for (lo, _), st in zip(grow, dense, strict=True)) if x.numel() else 0
-    return write(from_node(constant(shape, value, x.dtype)), x, (tuple(x.shape), dense, start))
+    return laid_like(x, write(from_node(constant(shape, value, x.dtype)), x, (tuple(x.shape), dense, start)))
 
 
 def _edges(mode: str, x: Tensor, d: int, low: int, high: int) -> list[Tensor]:
@@ -98,7 +98,8 @@ def pad(input, pad, mode="constant", value=None):
         x = cut
         parts = [part for part in (before, x, after) if part is not None]
         x = cat(parts, d) if len(parts) > 1 else x
-    return show(x.clone() if x is input else x.contiguous(), f"{_PADS[mode]}{rank}D", input)
+    out = x.clone() if x is input else x.contiguous()
+    return show(laid_like(input, out) if mode != "circular" else out, f"{_PADS[mode]}{rank}D", input)
 
 
 @operator("constant_pad_nd", method=False, out=False)
@@ -623,7 +624,7 @@ def pixel_unshuffle(input, downscale_factor):
     n = len(lead)
     parts = input.reshape(*lead, channels, height // r, r, width // r, r)
     order = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
-    return parts.permute(order).reshape(*lead, channels * r * r, height // r, width // r)
+    return laid_like(input, parts.permute(order).reshape(*lead, channels * r * r, height // r, width // r))
 
 
 @operator("nn.functional.channel_shuffle", method=False, out=False)
@@ -636,7 +637,7 @@ def channel_shuffle(input, groups):
     batch, channels, *rest = input.shape
     if channels % groups:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups.")
-    return input.reshape(batch, groups, channels // groups, *rest).transpose(1, 2).reshape(input.shape)
+    return laid_like(input, input.reshape(batch, groups, channels // groups, *rest).transpose(1, 2).reshape(input.shape))
 
 
 for _name, _f in (("pixel_shuffle", pixel_shuffle), ("pixel_unshuffle", pixel_unshuffle),
