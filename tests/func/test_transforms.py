@@ -201,3 +201,46 @@ def test_functional_errors(call, error):
         functional.jacobian(lambda a: 3, X)
     with pytest.raises(NotImplementedError, match="vectorize=True"):
         functional.jacobian(lambda a: a, X[0], strategy="forward-mode")
+
+
+class Halves(torch.autograd.Function):
+    """sin, with a jvp that says which of both was asked: half of the derivative."""
+
+    @staticmethod
+    def forward(ctx, a):
+        ctx.save_for_forward(a)
+        ctx.save_for_backward(a)
+        return a.sin()
+
+    @staticmethod
+    def backward(ctx, g):
+        return torch.tensor(g.detach().numpy()) * ctx.saved_tensors[0].cos()
+
+    @staticmethod
+    def jvp(ctx, t):
+        return t * ctx.saved_tensors[0].cos() / 2
+
+
+def test_a_custom_function_has_its_own_forward_mode():
+    x, t = X[0], Y[0]
+    for push in (lambda f: jvp(f, (x,), (t,))[1], lambda f: linearize(f, x)[1](t), lambda f: jacfwd(f)(x) @ t):
+        close(push(Halves.apply), t * x.cos() / 2)
+        close(push(lambda a: Halves.apply(a * 2) * 3), 3 * t * (2 * x).cos())
+    close(vjp(Halves.apply, x)[1](t)[0], t * x.cos())
+    with torch.autograd.forward_ad.dual_level():
+        out = torch.autograd.forward_ad.unpack_dual(Halves.apply(torch.autograd.forward_ad.make_dual(x, t)))
+        close(out.tangent, t * x.cos() / 2)
+
+
+def test_forward_mode_of_what_has_none_is_an_error():
+    class Opaque(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a):
+            return a * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return torch.tensor(g.detach().numpy() * 2)
+    assert grad(lambda a: Opaque.apply(a).sum())(X[0]).tolist() == [2, 2, 2]
+    with pytest.raises(RuntimeError, match="does not support it"):
+        jvp(Opaque.apply, (X[0],), (Y[0],))

@@ -35,6 +35,7 @@ class FunctionCtx:
     _dirty: tuple = ()
     _no_grad_outputs: tuple = ()
     _materialize = True
+    _for_forward: tuple = ()
 
 
 class FunctionNode(NodeBase, FunctionCtx):
@@ -42,7 +43,9 @@ class FunctionNode(NodeBase, FunctionCtx):
 
     _cls: Any
     _input_shapes: tuple
+    _input_types: tuple
     _output_types: list
+    _pushing = False  # while ``jvp`` runs
     _saved: list | None = None
 
     def name(self) -> str:
@@ -50,6 +53,8 @@ class FunctionNode(NodeBase, FunctionCtx):
 
     @property
     def saved_tensors(self) -> tuple:
+        if self._pushing and self._for_forward:
+            return tuple(self._for_forward)
         if self._saved is None:
             if self.edges or self._released:
                 raise RuntimeError("Trying to backward through the graph a second time (or directly access saved tensors "
@@ -68,7 +73,10 @@ class FunctionNode(NodeBase, FunctionCtx):
     def apply(self, grads: tuple) -> tuple:
         if self._materialize:
             grads = tuple(self._zeros(k) if g is None else g for k, g in enumerate(grads))
-        out = self._cls.backward(self, *grads)
+        if modes.forward:
+            out = self._for_linear(grads)
+        else:
+            out = self._cls.backward(self, *grads)
         out = out if isinstance(out, tuple) else (out,)
         n = len(self.edges)
         if len(out) > n and all(g is None for g in out[n:]):
@@ -83,6 +91,33 @@ class FunctionNode(NodeBase, FunctionCtx):
                                        f"but expected shape compatible with {list(self._input_shapes[k])}")
                 out = (*out[:k], fitted, *out[k + 1:])
         return out
+
+    def _for_linear(self, grads: tuple) -> tuple:
+        """Backward as forward mode needs it, which differentiates it: the transpose of ``jvp``, where that is given."""
+        from ..tensor import Tensor
+        if self._cls.jvp is Function.jvp:
+            out = self._cls.backward(self, *grads)
+            given = [g for g in (out if isinstance(out, tuple) else (out,)) if isinstance(g, Tensor)]
+            if given and not any(g.requires_grad for g in given) and any(g is not None and g.requires_grad for g in grads):
+                raise RuntimeError(f"Trying to use forward AD with {self._cls.__name__} that does not support it: its backward "
+                                   f"is not differentiable, and it has no jvp")
+            return out
+        from ..func.transforms import Scope, gradients
+        from ..ops.creation import zeros
+        scope = Scope()
+        tangents = [None if edge is None else scope.variable(zeros(type.shape, dtype=type.dtype))
+                    for type, edge in zip(self._input_types, self.edges, strict=True)]
+        self._pushing = True
+        try:
+            pushed = self._cls.jvp(self, *tangents)
+        finally:
+            self._pushing = False
+        pairs = [(o, g) for o, g in zip(pushed if isinstance(pushed, tuple) else (pushed,), grads, strict=True)
+                 if isinstance(o, Tensor) and g is not None]
+        wanted = [k for k, t in enumerate(tangents) if t is not None]
+        found = gradients([o for o, _ in pairs], [g for _, g in pairs], [edge_of(tangents[k]) for k in wanted], True, True)
+        results = dict(zip(wanted, found, strict=True))
+        return tuple([results.get(k) for k in range(len(tangents))])
 
     def _zeros(self, k: int):
         from ..ops.creation import zeros
@@ -152,6 +187,7 @@ class Function:
             return result
         ctx.sequence = next(_sequence)
         ctx._input_shapes = tuple(a.shape if isinstance(a, Tensor) else None for a in args)
+        ctx._input_types = tuple(a._type if isinstance(a, Tensor) else None for a in args)
         dirty = {id(t) for t in ctx._dirty}
         given = {id(a) for a in args if isinstance(a, Tensor)}
         no_grad = {id(t) for t in ctx._no_grad_outputs}

@@ -10,6 +10,7 @@ from typing import Any
 class _Modes(threading.local):
     grad = True
     dual = False                 # inside of `forward_ad.dual_level`, where everything goes on the tape
+    forward = False              # while a walk is for forward mode: see diya.func.transforms.Linear
     inference = False
     anomaly = False
     check_nan = True

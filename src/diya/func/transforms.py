@@ -215,7 +215,11 @@ class Linear:
         with enable_grad():
             self.cotangents = [scope.variable(_zeros_like(o)) for o in outs]
         self.edges = [edge_of(c) for c in self.cotangents]
-        self.pulled = gradients(outs, self.cotangents, edges, True, True)
+        before, modes.forward = modes.forward, True
+        try:
+            self.pulled = gradients(outs, self.cotangents, edges, True, True)
+        finally:
+            modes.forward = before
 
     def __call__(self, tangents: list[Tensor]) -> list[Tensor]:
         """The tangent of each output."""
