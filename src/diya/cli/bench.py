@@ -231,6 +231,8 @@ def _mean(rows: list[dict]) -> dict:
 # -- showing -------------------------------------------------------------------------------------------------------------
 
 def _time(seconds: float) -> str:
+    if seconds < 1e-6:
+        return "<1 µs"
     return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
@@ -278,7 +280,8 @@ def _floor(ours: dict) -> str:
     """The floor, and how many times it the step takes."""
     if "above" not in ours:
         return "–"
-    return f"{_time(ours['floor'])} (×{ours['above']:.1f})" if "floor" in ours else f"×{ours['above']:.1f}"
+    times = f"×{ours['above']:.1f}" if ours["above"] < 99.95 else f"×{ours['above']:,.0f}"
+    return f"{_time(ours['floor'])} ({times})" if "floor" in ours else times
 
 
 def _ratio(figures: dict) -> str:
