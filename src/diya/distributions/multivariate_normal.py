@@ -1,3 +1,0 @@
-"""`MultivariateNormal` under the module name that PyTorch gives it."""
-
-from .continuous import MultivariateNormal as MultivariateNormal
