@@ -93,3 +93,14 @@ def test_depthwise_compiles_nothing_for_another_batch():
         assert swapped and problem.numbers["M"] == batch * 20
         keys.add(problem.form.key)
     assert len(keys) == 1
+
+
+@pytest.mark.parametrize(("stride", "dilation"), [(2, 2), (2, 4), (3, 3)])
+def test_outputs_that_no_tap_reaches(stride, dilation):
+    """A transposed convolution of one channel whose dilation is a multiple of its stride leaves elements untouched: zeros."""
+    x, w = diya.randn(1, 1, 5), diya.randn(1, 1, 3)
+    results = []
+    for tier in (0, 1):
+        with engine.Tier(tier):
+            results.append(diya.nn.functional.conv_transpose1d(x, w, stride=stride, dilation=dilation, output_padding=1).numpy())
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)

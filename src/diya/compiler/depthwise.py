@@ -24,10 +24,10 @@ ROW_ELEMENTS = 1 << 14  # outputs of a task, about
 def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogue | None, vector_bytes: int,
          kept: frozenset | set = frozenset()) -> tuple[Problem, bool] | None:
     """As `contraction.plan`, for a depthwise convolution; None for any other contraction."""
-    if a.dtype is not b.dtype or a.dtype not in (float32, float64):
+    if a.dtype is not b.dtype or a.dtype not in (float32, float64) or 0 in c.sizes:
         return None
     z, own_a, own_b, k = ([v for v in g if c.sizes[v] > 1 or v in kept] for g in classify(c))
-    if bool(own_a) == bool(own_b) or not k or any(c.sizes[v] == 0 for v in k):
+    if bool(own_a) == bool(own_b) or not k:
         return None
     swapped = bool(own_a)  # the image is b
     image, filter_, own = (a, b, own_a) if swapped else (b, a, own_b)
