@@ -241,3 +241,29 @@ def test_printing():
     seen = []
     vmap(lambda a: (seen.append(repr(a)), a)[1])(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
     assert seen == ["BatchedTensor(lvl=1, bdim=0, value=\n    tensor([[0., 1.],\n            [2., 3.]])\n)"]
+
+
+def test_a_custom_function_with_a_rule_for_batches():
+    class Sine(torch.autograd.Function):
+        @staticmethod
+        def forward(a):
+            return torch.tensor(np.sin(a.numpy()))
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_tensors[0].cos()
+
+        @staticmethod
+        def vmap(info, in_dims, a):
+            assert in_dims == (0,) and info.batch_size == a.shape[0] and info.randomness == "error"
+            return Sine.apply(a), 0
+    x = sample(4, 3)
+    close(vmap(Sine.apply)(x), x.sin())
+    close(vmap(vmap(Sine.apply))(x), x.sin())
+    close(vmap(grad(lambda a: Sine.apply(a * 2).sum()))(x), 2 * (2 * x).cos())
+    close(grad(lambda w: vmap(lambda a: Sine.apply(a * w))(x).sum())(x[0]), (x * (x * x[0]).cos()).sum(0))
+    close(vmap(lambda a: Sine.apply(x[0]) + a)(x), x[0].sin() + x)

@@ -164,6 +164,14 @@ class Function:
         raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with "
                                   "forward mode AD.")
 
+    generate_vmap_rule = False  # accepted: what has no ``vmap`` is batched as every other function
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, *args):
+        """``forward`` on a batch, for one that numpy computes: (outputs, their batch dimensions). ``info`` has the
+        ``batch_size`` and ``randomness``."""
+        raise NotImplementedError("You must implement the vmap staticmethod to be called with batches by itself.")
+
     @classmethod
     def apply(cls, *args, **kwargs):
         from ..tensor import Tensor
@@ -177,7 +185,11 @@ class Function:
         versions = {id(a): a._version for a in args if isinstance(a, Tensor)}
         with set_grad_enabled(False):
             if cls.setup_context is not Function.setup_context:
-                result = cls.forward(*args, **kwargs)
+                if cls.vmap is not Function.vmap and modes.levels:
+                    from ..func.levels import by_rule
+                    result = by_rule(cls.vmap, cls.forward, args)
+                else:
+                    result = cls.forward(*args, **kwargs)
                 cls.setup_context(ctx, args, result)
             else:
                 result = cls.forward(ctx, *args, **kwargs)
