@@ -16,6 +16,7 @@ Groups are ordered topologically, readers of an old version before the write tha
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 from .. import views
@@ -230,6 +231,8 @@ class _Scheduler:
         for r in reads:
             if r.strides is not None and any(r.strides):
                 candidates.update(dict.fromkeys(self.readers.get(r, ())[-MAX_SIBLINGS:]))
+        if dims and self.sums_rows(i, domain, dims, reads):
+            return
         for g in candidates:
             column = bool(dims) and self.is_column(i, g, domain, dims)
             along = self.groups[g].dims if column else dims
@@ -284,6 +287,24 @@ class _Scheduler:
         kept = len(domain) - len(group.dims)
         return group.shape == domain and bool(group.dims) and dims == tuple(range(kept)) and \
             group.dims == tuple(range(kept, len(domain))) and n.op.name == "sum" and n.type.dtype in (float32, float64)
+
+    def sums_rows(self, i: int, domain, dims, reads) -> bool:
+        """Makes a sum over all rows of a value that is seen in another shape a column sum of the value's own group, if it
+        can be one."""
+        n = self.code[i]
+        a = self.alias[n.inputs[0]]
+        g = self.group_of.get(a)
+        own = squeeze(self.code[a].type.shape)
+        if g is None or own == domain or len(own) < 2 or reads != [Read(a, contiguous_strides(domain))] or \
+                dims != tuple(range(len(dims))) or prod(domain[len(dims):]) != prod(own[1:]):
+            return False
+        reads = [Read(a, contiguous_strides(own))]
+        along = self.groups[g].dims
+        if not self.is_column(i, g, own, (0,)) or not self.fits(g, own, along, reads, 0):
+            return False
+        self.join(g, i, own, along, reads, 0)
+        self.groups[g].columns.add(i)
+        return True
 
     def fits(self, g: int, domain, dims, reads, ops) -> bool:
         group = self.groups[g]
