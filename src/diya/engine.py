@@ -175,8 +175,13 @@ debug = int(os.environ.get("DIYA_DEBUG", "0") or 0)  # 1..7: how many stages of 
 debug_lines = debug > 0                              # keep the user's line with every node
 
 
+forward_line: tuple[str, int, str] | None = None  # while backward runs the rule of an operation that keeps its line: that
+
+
 def user_line() -> tuple[str, int, str] | None:
-    """(file, line, function) of the innermost frame outside diya."""
+    """(file, line, function) of the innermost frame outside diya; in backward, of the operation that is differentiated."""
+    if forward_line is not None:
+        return forward_line
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_package):
         frame = frame.f_back

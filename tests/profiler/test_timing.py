@@ -101,3 +101,19 @@ def test_data_at_fault_is_reported_as_ever():
     with pytest.raises(IndexError, match="9"):
         torch.explain(lambda: (table[index] * 2).tolist(), time=True)
     assert (table[index.clamp(max=4)] * 2).shape == (2, 4)
+
+
+def test_backward_is_on_the_lines_of_forward():
+    w = torch.randn(8, 8, requires_grad=True)
+    x = torch.randn(4, 8)
+
+    def step():
+        h = x @ w
+        loss = h.square().sum()
+        loss.backward()
+        found, w.grad = w.grad.tolist(), None
+        return found
+    step()
+    step()  # a tape like one met before is recorded again without a walk, which would know the lines of backward() alone
+    shown = str(torch.explain(step, time=True))
+    assert "backward  h = x @ w" in shown and engine.forward_line is None

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import count
 from operator import attrgetter
 
-from .. import recording
+from .. import engine, recording
 from ..graph import Node
 from ..recording import frozen
 from .modes import modes
@@ -37,7 +37,7 @@ class Tape:
 
 def read(root: GradNode, nr: int, g) -> Tape | None:
     """The tape behind ``root``, or None if something on it (a hook, a custom function, a modified value) needs the walk."""
-    if modes.anomaly:
+    if modes.anomaly or engine.debug_lines:
         return None
     value = g._value()
     inputs: dict[Node, int] = {value: 0}

@@ -351,7 +351,7 @@ def put(rule: Rule, mask: int, edges: tuple, outs: tuple, tensors: tuple, nodes:
             s.pack()
         if want_out:
             fn.saved_out.pack()
-    if modes.anomaly:
+    if modes.anomaly or engine.debug_lines:
         fn.where = engine.user_line()
     return fn
 

@@ -164,6 +164,9 @@ def _tensor_hooks(node: NodeBase, slots: list) -> list:
 
 def _apply(node: NodeBase, grads: tuple, retain_graph: bool) -> tuple:
     try:
+        if node.where is not None:
+            file, line, function = node.where
+            engine.forward_line = file, line, function.removesuffix(" (backward)") + " (backward)"
         if node.levels:
             with node.levels[-1].inside(node.levels):
                 out = node.apply(grads)  # type: ignore[attr-defined]
@@ -179,6 +182,8 @@ def _apply(node: NodeBase, grads: tuple, retain_graph: bool) -> tuple:
             error.args = (f"{error}\nthe forward operation was recorded at {file}:{line}, in {function}",)
             error.diya_forward = True  # type: ignore[attr-defined]
         raise
+    finally:
+        engine.forward_line = None
     if not retain_graph:
         node.release()  # type: ignore[attr-defined]
     if node.hooks:

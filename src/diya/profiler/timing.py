@@ -151,10 +151,11 @@ def rate(amount: float, seconds: float) -> str:
 
 def source(where: tuple[str, int, str]) -> str:
     """A line of the user's code, as it stands in the file."""
-    file, line, _ = where
+    file, line, function = where
     text = linecache.getline(file, line).strip()
     text = text if len(text) <= 80 else text[:79] + "…"
-    return f"{os.path.basename(file)}:{line}" + (f"  {text}" if text else "")
+    backward = " backward" if function.endswith("(backward)") else ""
+    return f"{os.path.basename(file)}:{line}{backward}" + (f"  {text}" if text else "")
 
 
 def table(timed: Timed, rows: int = ROWS) -> str:
