@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from .. import engine
-from ..autograd.modes import modes, no_grad
+from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..dtypes import bfloat16, float16, int64
 from ..graph import Type, primitive, type_of
@@ -21,7 +21,7 @@ from .activation import log_softmax, logsigmoid
 from .compose import number, require_float, show, shown_as, widened, with_rule
 from .creation import arange
 from .elementwise import exp, log, log1p, maximum, minimum, where
-from .record import _ABSENT, _long_name, operator, result_type
+from .record import _long_name, operator, result_type
 from .reduce import amax
 from .scan import cumprod
 from .sort import pick_outputs
@@ -366,31 +366,22 @@ def _nll_grad(g, at, kept, weight, shape, dim, reduction):
 _nll_value = with_rule("NllLoss", dict(input=_nll_grad), ("input", "at", "kept", "weight"))(_nll_value)
 
 
-def _softmax_nll_grad(g, input, at, kept, weight, top, total, shape, dim, reduction):
+def _softmax_nll_grad(g, input, at, kept, weight, out, shape, dim, reduction):
     """(softmax − 1 at the target)·slope, with no tensor of log probabilities."""
+    _, top, total = out
     p = exp(log_softmax(input, dim)) if modes.grad else exp(input - top) * total.reciprocal()
     hit = arange(shape[dim]).reshape([-1 if d == dim else 1 for d in range(len(shape))]) == at.unsqueeze(dim)
-    return where(hit, p - 1, p) * _slopes(g, at, kept, weight, reduction).unsqueeze(dim), *[None] * 5
+    return where(hit, p - 1, p) * _slopes(g[0], at, kept, weight, reduction).unsqueeze(dim), None, None, None
 
 
-_SOFTMAX_NLL = Rule("NllLoss", ("input", "at", "kept", "weight", "top", "total"), _softmax_nll_grad)
-
-
-def _softmax_nll(input: Tensor, at: Tensor, kept: Tensor, weight: Tensor | None, dim: int, reduction: str) -> Tensor:
-    """`_nll_value` of `log_softmax`, which is not stored: the tape keeps the input, and two numbers for each row."""
-    tensors = (input, at, kept, weight)
-    nodes = tuple([None if t is None else t._value() for t in tensors])
-    with no_grad():
-        x = from_node(nodes[0])  # read once: memory that numpy shares is copied
-        top = amax(x, dim, True)
-        total = exp(x - top).sum(dim, True)
-        loss = log(total) - (x.gather(dim, at.unsqueeze(dim)) - top)
-        out = _weighed(where(kept, loss.squeeze(dim), number(0, x)), at, kept, weight, reduction)
-    if modes.grad and input.requires_grad:
-        track(_SOFTMAX_NLL, (out,), (*[_ABSENT if t is None else t for t in tensors], top, total),
-              (*nodes, top._value(), total._value()),
-              {"dim": dim, "reduction": reduction, **({"weight": None} if weight is None else {})})
-    return out
+@with_rule("NllLoss", _softmax_nll_grad, ("input", "at", "kept", "weight"))
+def _softmax_nll(input, at, kept, weight, dim, reduction):
+    """(`_nll_value` of `log_softmax`, which is not stored, and two numbers for each row, which the tape keeps instead)."""
+    top = amax(input, dim, True)
+    total = exp(input - top).sum(dim, True)
+    loss = log(total) - (input.gather(dim, at.unsqueeze(dim)) - top)
+    out = _weighed(where(kept, loss.squeeze(dim), number(0, input)), at, kept, weight, reduction)
+    return out, from_node(top._value()), from_node(total._value())
 
 
 def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: int, smoothing: float = 0.0,
@@ -404,7 +395,7 @@ def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: in
                            f"of shape: {list(weight.shape)}")
     at, kept = _class_numbers(target, classes, ignore_index)
     if from_logits and not smoothing and input.numel():
-        loss = _softmax_nll(input, at, kept, weight, dim, reduction)
+        loss = _softmax_nll(input, at, kept, weight, dim, reduction)[0]
     else:
         input = log_softmax(input, dim) if from_logits else input
         loss = _nll_value(input, at, kept, weight, dim, reduction)
