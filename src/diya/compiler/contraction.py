@@ -28,6 +28,9 @@ from .operands import Epilogue, Operand, Problem, Stream, classify, merge, run_l
 # Up to so many rows a product is bound by reading b.
 SKINNY = 16
 
+# Of a matrix of so many bytes also up to four times as many rows, since it stays in the second cache.
+WITHIN_L2 = 1 << 20
+
 # Up to so many rows b's rows are read from end to end, if they are long.
 STREAMED = 4
 
@@ -200,14 +203,15 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     if form.streamed:
         k_blocks = max(1, ceil(k / 16384))
     k_block = max(1, ceil(k / k_blocks))
-    n_block = _even(n, _columns(m, n) if not form.streamed else max(192, min(2048, ceil(n / 8))), tile.width)
+    n_block = _even(n, _columns(m, n) if not form.streamed else max(384, min(8192, ceil(n / 4))), tile.width)
     rows = min(tile.rows, key=lambda r: _height_cost(m, r, tile.rows))
     m_chunk = _even(m, 24 * rows, rows)
     m_block, m_stripe = _even(m, 10 * rows, rows), 4 * m_chunk
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
     numbers = {"M": m, "N": n, "K": k, "rows": rows, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe,
                "m.chunk": m_chunk, "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks,
-               "k.blocks": k_blocks, "b.in_place": int(m <= SKINNY), "taps": sizes["t"]}
+               "k.blocks": k_blocks, "taps": sizes["t"],
+               "b.in_place": int(m <= SKINNY or m <= 4 * SKINNY and n * k * item <= WITHIN_L2)}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     for name, nbytes in (
             ("a", 0 if form.dots else m_chunk * (k_block + 2) * item + spare),

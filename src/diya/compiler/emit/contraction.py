@@ -257,10 +257,6 @@ class _Map:
         return k.f(f"add {k.ints} {first}, {step}")
 
 
-# How many bytes ahead of its place a single row's sum calls for memory.
-AHEAD = 1024
-
-
 def prefetch(f: Function, address: str, write: int, locality: int) -> None:
     """Calls a line to the cache: near (locality 3) or only to the second level (2)."""
     f.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
@@ -470,7 +466,7 @@ class Kernel:
     def _pack_panels(self, x, base, first, lanes, begin, count, depth, k, kc, out, width) -> None:
         f, reading = self.f, getattr(self.form, x)
         with f.loop(begin, count, width) as panel:
-            left = f.min(f.sub(count, panel.i), width)
+            left = f.sub(count, panel.i)
             target = f.at(self.real, out, f.mul(panel.i, self.arg["k.pitch"]))
             pack = self._pack_lanes if reading.along == "lanes" else self._pack_depth
             pack(x, base, first, lanes, panel.i, left, depth, k, kc, target, width)
@@ -484,7 +480,7 @@ class Kernel:
 
     def _pack_lanes(self, x, base, first, lanes, lane, left, depth, k, kc, target, width) -> None:
         """Row by row. The masks of b's bounds are few where few of the depth's variables move them (taps)."""
-        f = self.f
+        f, left = self.f, self.f.min(left, width)
         reading: Reading = getattr(self.form, x)
         parts = [self.along(lanes, x, reading.steps, f.add(lane, v), f.sub(left, v), reading.checks, n)
                  for n, v in enumerate(range(0, self._widest(x), self.lanes))]
@@ -550,9 +546,9 @@ class Kernel:
             with f.loop(0, last + 1, n) as back:  # from the right: what runs past a row is the next row's beginning
                 v = f.sub(last, back.i)
                 to = f.at(self.real, target, f.add(f.mul(turn.i, width), v))
-                used = f.max(f.min(f.sub(left, v), n), 0)
-                if straight:
-                    whole = f(f"and i1 {f.compare('sge', f.sub(kc, turn.i), n)}, {f.compare('eq', used, n)}")
+                used = f.max(f.min(f.sub(f.min(left, width), v), n), 0)
+                if straight:  # a square may reach into the next panel
+                    whole = f(f"and i1 {f.compare('sge', f.sub(kc, turn.i), n)}, {f.compare('sge', f.sub(left, v), n)}")
                     with f.when(whole):
                         at = f.at(self.real, base, f.add(part.where, lanes.scalar(x, f.add(lane, v))))
                         step = self.arg[f"{x}.{lanes.group}0"] if lanes.rank else 0
@@ -607,20 +603,21 @@ class Kernel:
     # -- the register tile --------------------------------------------------------------------------------------------
     def _tile_function(self, rows: int, vectors: int) -> Function:
         """``tile[rows][vectors] = Σ_k a[k]·b[k·step]``: a panel of a, and of b the panel or, in place, columns of rows
-        that are ``step`` apart. ``ahead``: how far on in b the lines lie that are called to the cache."""
+        that are ``step`` apart. Lines of b are called to the cache four rows ahead."""
         tile, ty, real = self.form.tile, self.vec, self.real
         f = self._inner(f"tile{rows}x{vectors}", [
             ("i64", "depth"), ("ptr noalias", "a"), ("i64", "height"), ("ptr noalias", "b"), ("i64", "step"),
-            ("i64", "ahead"), ("ptr noalias", "tile")])
+            ("ptr noalias", "tile")])
         item = self.form.accumulator.itemsize
         fma = f"llvm.fmuladd.v{self.lanes}f{item * 8}"
         cells = [(i, v) for i in range(rows) for v in range(vectors)]
         carry = [("ptr", "%a"), ("ptr", "%b"), *[(ty, "zeroinitializer")] * len(cells)]
+        ahead = f.mul("%step", 4)
         with f.loop(0, "%depth", carry=carry) as k:
             a, b = k.state[:2]
             columns = [f.load(ty, f.at(real, b, v * self.lanes), item) for v in range(vectors)]
             for line in range(0, vectors * self.lanes * item, 64):
-                prefetch(f, f.at("i8", f.at(real, b, "%ahead"), line), 0, 2)
+                prefetch(f, f.at("i8", f.at(real, b, ahead), line), 0, 3)
             for i in range(rows):
                 one = f(f"insertelement {ty} poison, {real} {f.load(real, f.at(real, a, i))}, i32 0")
                 row = f(f"shufflevector {ty} {one}, {ty} poison, {self.ints} zeroinitializer")
@@ -669,8 +666,8 @@ class Kernel:
 
     def _stream_function(self, rows: int) -> Function:
         """``sums[row][column] = Σ_k a[k][row]·b[k][column]``: few rows, so the time is that of reading b. Several of its
-        rows are read side by side from end to end, and those that come next are called to the cache meanwhile: a tile
-        that walks down a few columns instead reached half of the memory's speed."""
+        rows are read side by side from end to end, as the processor's own prefetching likes best: a tile that walks
+        down a few columns instead reached half of the memory's speed."""
         ty, real, item, n = self.vec, self.real, self.form.accumulator.itemsize, self.lanes
         f = self._inner(f"stream{rows}", [("i64", "depth"), ("ptr noalias", "a"), ("ptr noalias", "b"), ("i64", "step"),
                                           ("i64", "columns"), ("ptr noalias", "sums"), ("i64", "pitch")])
@@ -684,13 +681,8 @@ class Kernel:
         tail = f(f"icmp slt {self.ints} {self.iota}, {tail}")
         ragged = f.compare("sgt", rest, 0)
 
-        def turn(places, factors, column, mask: str | None, ahead) -> None:
-            values = []
-            for place in places:
-                at = f.at(real, place, column)
-                values.append(b.load(at, self.form.accumulator, n, mask).text)
-                if ahead is not None:
-                    prefetch(f, f.at(real, at, ahead), 0, 3)
+        def turn(places, factors, column, mask: str | None) -> None:
+            values = [b.load(f.at(real, place, column), self.form.accumulator, n, mask).text for place in places]
             for r in range(rows):
                 to = f.at(real, "%sums", f.add(f.mul("%pitch", r), column))
                 part = f(f"fmul {ty} {factors[0][r]}, {values[0]}")
@@ -709,11 +701,10 @@ class Kernel:
                             for r in range(rows)]
                     factors.append([f(f"shufflevector {ty} {x}, {ty} poison, {self.ints} zeroinitializer") for x in ones])
                 places = [f.at(real, "%b", f.mul(f.add(k.i, q), "%step")) for q in range(count)]
-                ahead = f.mul("%step", many) if count > 1 else None
                 with f.loop(0, whole, n) as column:
-                    turn(places, factors, column.i, None, ahead)
+                    turn(places, factors, column.i, None)
                 with f.when(ragged):
-                    turn(places, factors, whole, tail, None)
+                    turn(places, factors, whole, tail)
         f.do("ret void")
         return f
 
@@ -859,17 +850,17 @@ class Kernel:
                     with f.loop(0, height) as r:
                         self._store_row(pointers, part, rows, f.add(i.i, r.i), r.i, j.i, cases, ends)
 
-    def _panel(self, pointers, part, columns, column, left, depth) -> tuple[str, Any, Any]:
-        """Where a panel of b lies, how far apart its rows are, and how far on to prefetch."""
+    def _panel(self, pointers, part, columns, column, left, depth) -> tuple[str, Any]:
+        """Where a panel of b lies and how far apart its rows are."""
         f, arg, width = self.f, self.arg, self.form.tile.width
         packed = f.at(self.real, part["b"], f.mul(column, arg["k.pitch"]))
         if not self.form.in_place:
-            return packed, width, 8 * width
+            return packed, width
         there = f.at(self.real, pointers["b"], f.add(columns.scalar("b", column), depth.scalar("b", 0)))
         wanted = f.compare("ne", arg["b.in_place"], 0)
         full = f(f"and i1 {wanted}, {f.compare('sge', left, width)}")
         step = f.select(full, "i64", arg["b.k0"] if depth.rank else 0, width)
-        return f.select(full, "ptr", there, packed), step, f.select(full, "i64", width, 8 * width)
+        return f.select(full, "ptr", there, packed), step
 
     def _view(self, pointers, columns, column, left, depth, first) -> tuple[str, str]:
         """Whether a panel of b is read where it lies, and the operands that say where: the place of each vector, the
@@ -895,7 +886,7 @@ class Kernel:
                 self._by_rows(height, f"view{{}}x{tile.vectors}{operands}")
         with f.otherwise(viewed) if view else nullcontext():
             operands = (f"(i64 {kc}, ptr {strip}, i64 {self.arg['rows']}, ptr {panel[0]}, i64 {panel[1]}, "
-                        f"i64 {panel[2]}, ptr {self.tile})")
+                        f"ptr {self.tile})")
             thin = f.compare("sle", left, self.lanes)
             with f.when(thin):
                 f.do(f"call void @{self.symbol}.tile{tile.height}x1{operands}")
@@ -983,8 +974,6 @@ class Kernel:
                             y = self._dot_operand("b", place, at, mask)
                             k.next[t * across + q] = f.call(self.vec, fma, f"{self.vec} {x}", f"{self.vec} {y}",
                                                             f"{self.vec} {k.state[t * across + q]}")
-                            if count > 1:
-                                prefetch(f, f.at("i8", f.at(elem["b"], place, at), AHEAD), 0, 3)
                 sums = k.state
             sums = [self._lanes_summed(sums)]
             quarters = []
