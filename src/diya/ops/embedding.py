@@ -75,15 +75,14 @@ def _renormalise(weight: Tensor, input: Tensor, max_norm: float, norm_type: floa
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """The rows of ``weight`` (V, D) that ``input`` (any shape) names: (…, D).
 
-    Row ``padding_idx`` gets no gradient; ``max_norm`` first scales the rows in use down in place.
+    Row ``padding_idx`` gets no gradient; ``max_norm`` first scales the rows in use down in place. ``sparse`` is accepted:
+    the gradient has the same values, in a dense tensor.
     """
     if not isinstance(weight, Tensor) or not isinstance(input, Tensor):
         wrong = weight if not isinstance(weight, Tensor) else input
         raise TypeError(f"embedding(): arguments 'input' and 'weight' must be Tensor, not {type(wrong).__name__}")
     if weight.dim() != 2:
         raise RuntimeError(f"'weight' must be 2-D, got size {list(weight.shape)}")
-    if sparse:
-        raise NotImplementedError("embedding: sparse=True (sparse gradients) is not supported")
     at = _check_rows(input, weight.shape[0])
     padding = _padding(padding_idx, weight.shape[0])
     if max_norm is not None:
@@ -153,8 +152,8 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         weight, input = input, weight
     if mode not in ("sum", "mean", "max"):
         raise ValueError(f"mode has to be one of sum, mean or max, got {mode!r}")
-    if sparse:
-        raise NotImplementedError("embedding_bag: sparse=True (sparse gradients) is not supported")
+    if sparse and mode == "max":
+        raise ValueError("embedding_bag: max mode does not support sparse weights")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError("max mode does not support scaling the gradient by the frequency")
     if per_sample_weights is not None:

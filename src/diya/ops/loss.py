@@ -47,8 +47,9 @@ def reduced(loss: Tensor, reduction: str, dtype=None) -> Tensor:
     return loss if dtype is None or loss.dtype is dtype else loss.to(dtype)
 
 
-def _pair(name: str, input, target, warn: bool = True) -> tuple[Tensor, Tensor]:
-    """Input and target in the type computed in; a warning where they only fit by broadcasting."""
+def _pair(name: str, input, target, warn: bool = True, wide: bool = True) -> tuple[Tensor, Tensor]:
+    """Input and target in the type computed in; a warning where they only fit by broadcasting. Not ``wide``: half
+    precisions are rounded after each step, as PyTorch's are."""
     for argument, x in (("input", input), ("target", target)):
         if not isinstance(x, Tensor):
             raise TypeError(f"{name}(): argument '{argument}' must be Tensor, not {type(x).__name__}")
@@ -56,7 +57,7 @@ def _pair(name: str, input, target, warn: bool = True) -> tuple[Tensor, Tensor]:
         warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will "
                       f"likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
                       UserWarning, stacklevel=4)
-    return widened(input), widened(target)
+    return (widened(input), widened(target)) if wide else (input, target)
 
 
 def _half(*tensors: Tensor):
@@ -210,7 +211,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """input where target is 1, max(0, margin − input) where it is −1."""
     reduction = reduction_of(reduction, size_average, reduce)
-    x, y = _pair("hinge_embedding_loss", input, target, warn=False)
+    x, y = _pair("hinge_embedding_loss", input, target, warn=False, wide=False)
     zero = number(0, x)
     loss = where(y != 1, (margin - x).clamp_min(0), zero) + where(y != -1, x, zero)
     return reduced(loss, reduction, input.dtype)
@@ -255,7 +256,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"):
     """The negative log likelihood of Poisson counts, with Stirling's approximation of log target! if ``full``."""
     reduction = reduction_of(reduction, size_average, reduce)
-    x, y = _pair("poisson_nll_loss", input, target, warn=False)
+    x, y = _pair("poisson_nll_loss", input, target, warn=False, wide=False)
     loss = exp(x) - y * x if log_input else x - y * log(x + eps)
     if full:
         safe = where(y > 1, y, number(1, y))

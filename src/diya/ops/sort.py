@@ -447,7 +447,13 @@ def histc(input, bins=100, min=0, max=0):
     if low > high:
         raise RuntimeError("max must be larger than min")
     inside = a[(a >= low) & (a <= high)]
-    at = np.minimum(((inside - low) * bins / (high - low)).astype(np.int64), bins - 1)
+
+    def rounded(x) -> np.ndarray:
+        """Half precisions are rounded after each step, which decides the bin of what lies on an edge."""
+        return _numbers(_as(np.asarray(x, a.dtype), input.dtype)) if input.dtype.itemsize == 2 else x
+    low = rounded(low)
+    position = rounded(rounded(rounded(inside - low) * rounded(bins)) / rounded(rounded(high) - low))
+    at = np.minimum(position.astype(np.int64), bins - 1)
     return _as(np.bincount(at.reshape(-1), minlength=bins), input.dtype)
 
 
