@@ -267,3 +267,16 @@ def test_a_custom_function_with_a_rule_for_batches():
     close(vmap(grad(lambda a: Sine.apply(a * 2).sum()))(x), 2 * (2 * x).cos())
     close(grad(lambda w: vmap(lambda a: Sine.apply(a * w))(x).sum())(x[0]), (x * (x * x[0]).cos()).sum(0))
     close(vmap(lambda a: Sine.apply(x[0]) + a)(x), x[0].sin() + x)
+
+
+def test_a_tensor_from_outside_of_two_levels():
+    a, b, t = sample(3), sample(3, 2, 4, seed=1), sample(3, seed=2)
+
+    def f(a, b):
+        return a * a.sum() + 0 * b
+    inner = vmap(f, in_dims=(None, -1), out_dims=-1)
+    outer = vmap(inner, in_dims=(None, -1), out_dims=-1)
+    wanted = (t * a.sum() + a * t.sum())[:, None, None].expand(3, 2, 4)
+    close(jvp(lambda a: outer(a, b), (a,), (t,))[1], wanted)
+    close(jacfwd(lambda a: outer(a, b))(a) @ t, wanted)
+    close(jacrev(lambda a: outer(a, b))(a) @ t, wanted)

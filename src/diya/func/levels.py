@@ -86,8 +86,11 @@ class SumOverBatch(NodeBase):
         if any(level in modes.levels for level in self.crossed):
             raise RuntimeError("vmap: a gradient with respect to a tensor from outside of vmap was asked for inside of it, where "
                                "it would be the sum over the batch. Use torch.func.grad, or compute the gradient outside")
-        for level in self.crossed:
-            g = left(g, 0, level).sum(0)
+        levels = union(modes.levels, self.crossed)
+        for level in reversed(self.crossed):  # out of one after the other
+            levels = tuple([x for x in levels if x is not level])
+            with at_levels(levels):
+                g = left(g, 0, level).sum(0)
         return (g,)
 
     def release(self) -> None:
