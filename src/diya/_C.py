@@ -105,3 +105,12 @@ def _get_privateuse1_backend_name() -> str:
 _functorch = SimpleNamespace(is_batchedtensor=lambda tensor: False, is_legacy_batchedtensor=lambda tensor: False,
                              is_gradtrackingtensor=lambda tensor: False, is_functorch_wrapped_tensor=lambda tensor: False)
 _TensorMeta = type
+
+
+def _parse_to(*args: Any, **kwargs: Any) -> tuple:
+    """What arguments of ``to`` mean: device, dtype, non_blocking, memory_format."""
+    from .nn.modules.module import _parse_to
+    return _parse_to(args, **kwargs)
+
+
+_nn = SimpleNamespace(_parse_to=_parse_to)

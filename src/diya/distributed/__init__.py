@@ -221,7 +221,7 @@ def __getattr__(name: str) -> Any:
     if name == "distributed_c10d":
         import sys
         return sys.modules[__name__]
-    if name in ("device_mesh", "fsdp", "tensor", "optim"):
+    if name in ("device_mesh", "fsdp", "nn", "optim", "rpc", "tensor"):
         import importlib
         return importlib.import_module(f".{name}", __name__)
     return _find(name)
