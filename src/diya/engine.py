@@ -249,7 +249,7 @@ class Program:
         self.compiled: Any = None  # False if the compiler failed
         self.job: background.Job | None = None
         # Whether any of it would run as native code at all, and is worth it: copies of views are, if they are large.
-        self.native = any(n.op.kind in ("elementwise", "reduce", "contract", "index") or
+        self.native = any(n.op.kind in ("elementwise", "reduce", "contract", "index", "scan") or
                           n.op.kind == "view" and n.type.numel >= LARGE_VIEW for n in graph.code)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -333,7 +333,7 @@ def _finish(run: Run, nodes: list[Node], results: list) -> None:
     """Gives the nodes that are wanted their values: they are leaves from now on."""
     for i, value in zip(run.outputs, results, strict=True):
         n = nodes[i]
-        n.value, n.inputs, n.signature = value, (), _leaf_signatures.get(n.type) or leaf_signature(n.type)
+        n.value, n.inputs = value, ()
 
 
 def _trace(key: tuple, nodes: list[Node], leaves: list[Node]) -> Trace:

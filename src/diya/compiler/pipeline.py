@@ -30,6 +30,7 @@ from .contraction import lower_contraction
 from .folds import join_folds
 from .loops import Launch
 from .plan import ARENA, FAULTS, FIRST, SCALARS, Plan, plan
+from .scan import lower_scan
 from .schedule import Schedule, Step
 from .split import split_sums
 
@@ -54,6 +55,8 @@ def launches_of(schedule: Schedule, target: features.Target) -> list[Launch]:
         elif lowered.contraction is not None:
             c, a, b, result, epilogue, values = lowered.contraction
             out += [x._replace(step=lowered.step) for x in lower_contraction(c, a, b, result, epilogue, target, values)]
+        elif lowered.step.kind == "scan":
+            out.append(lower_scan(schedule, lowered.step, target))
         else:
             step = lowered.step
             reads = tuple(dict.fromkeys(r.value for r in step.reads))

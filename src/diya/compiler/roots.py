@@ -130,6 +130,10 @@ class Roots:
                 for j in n.inputs:
                     self.store(alias[j])
                 continue
+            if kind == "scan":
+                self.store(i)
+                self.store(alias[n.inputs[0]])
+                continue
             put = name in PUTS
             if put or kind in ("write", "contract", "fold", "reduce"):
                 roots.add(i)
@@ -216,7 +220,7 @@ class Roots:
         if kind == "contract" and self.can[i]:
             read = dict.fromkeys(a for a, *_ in contracted(self.graph, self.alias, self.roots, i))
             return Traced((), [Read(a, None) for a in read], 0)
-        if self.opaque(i):
+        if self.opaque(i) or kind == "scan":
             return Traced((), [Read(self.alias[j], None) for j in dict.fromkeys(n.inputs)], 0)
         reads: dict[Read, None] = {}
         seen: set = set()

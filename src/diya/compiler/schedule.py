@@ -50,7 +50,7 @@ class Store(NamedTuple):
 
 
 class Step(NamedTuple):
-    """``kind``: "loops" (a kernel), "contract", "host" (run by the interpreter).
+    """``kind``: "loops" (a kernel), "contract", "scan", "host" (run by the interpreter).
 
     ``shape`` is the domain without dimensions of size 1, ``dims`` those of it that are reduced, ``members`` the roots
     that are computed. ``base`` is, for the copy that begins a write, the value that the write replaces: when the plan
@@ -149,8 +149,8 @@ class _Scheduler:
             self.new(_Group("empty", [i], [], stores=[Store(i, i)]))
         elif self.chosen.opaque(i):
             self.new(_Group("host", [i], reads, stores=[Store(i, i)]))
-        elif kind == "contract":
-            self.new(_Group("contract", [i], reads, stores=[Store(i, i)]))
+        elif kind in ("contract", "scan"):
+            self.new(_Group(kind, [i], reads, stores=[Store(i, i)]))
         elif kind == "write":
             self.add_write(i, domain, reads, ops)
         elif n.op.name in PUTS:

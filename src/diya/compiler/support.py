@@ -53,6 +53,8 @@ def native(graph: Graph, i: int) -> bool:
         return op.name in ("iota", "empty", "philox")
     if kind == "contract":
         return n.type.dtype.kind == "f"
+    if kind == "scan":
+        return op.name in ("cumsum", "cumprod") and bool(n.type.shape) and n.type.dtype.name in ("float32", "float64", "int64")
     return kind in ("view", "write", "fold")
 
 
