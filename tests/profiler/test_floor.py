@@ -28,6 +28,8 @@ def test_a_step_is_all_programs_that_it_runs():
         step()
         assert [w.flops for w in work_of_step(step)] == [2000] * 3
         assert floor(step, PEAK) == pytest.approx(3 * 1.2e-5)  # 1,200 bytes, more than the first kilobyte
+    with engine.Tier(0):
+        assert floor(step, PEAK) is None
 
 
 def test_the_peak_of_this_machine():

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..compiler import pipeline
 from ..compiler.explain import Work
+from ..counters import counters
 from ..explanation import time_tensor
 from ..runtime.cpu.features import caches
 from .timing import work_of
@@ -49,9 +50,11 @@ def _rate(tensor, what: str, seconds: float) -> float:
     return sum(getattr(w, what) for w in timed.work) / sum(timed.seconds)
 
 
-def floor(step: Callable[[], Any], of: Peak) -> float:
-    """The least seconds for the kernels that run in one call of ``step``."""
-    return sum(of.seconds(w) for w in work_of_step(step))
+def floor(step: Callable[[], Any], of: Peak) -> float | None:
+    """The least seconds for the kernels that run in one call of ``step``; None if it runs a program that has none."""
+    interpreted = counters.programs_interpreted
+    found = work_of_step(step)
+    return sum(of.seconds(w) for w in found) if counters.programs_interpreted == interpreted else None
 
 
 def work_of_step(step: Callable[[], Any]) -> list[Work]:
