@@ -18,5 +18,5 @@ def test_scan(name, dtype):
             results = []
             for tier in (0, 1):
                 with engine.Tier(tier):
-                    results.append(((getattr(x * 1, name)(dim) + 1).double().numpy()))
+                    results.append((getattr(x * 1, name)(dim) + 1).double().numpy())
             np.testing.assert_allclose(*results, rtol=1e-6, err_msg=f"{shape}, {dim}")
