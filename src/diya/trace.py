@@ -49,7 +49,7 @@ class Trace:
                     self.leaves[~x.index] += 1
                 else:
                     self.nodes[x.index] += 1
-        self.buffers = [k for k, x in enumerate(leaves) if x.signature.op is LEAF]
+        self.buffers = [k for k, x in enumerate(leaves) if x.signature.op is not SCALAR]
         self.runs: dict[tuple, Run] = {}
 
 
@@ -62,7 +62,12 @@ def structure(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple
     for i, x in enumerate(leaves):
         x.index = ~i
     return (keep_views, -1 if wanted is None else wanted.index, tuple([n.signature for n in nodes]),
-            tuple([x.index for x in operands]), tuple([x.signature for x in leaves])), leaves
+            tuple([x.index for x in operands]), tuple([_leaf_key(x) for x in leaves])), leaves
+
+
+def _leaf_key(x: Node):
+    """What of a leaf is part of a key: its type, and whether it is a scalar."""
+    return x.signature if x.signature.op is SCALAR else x.type
 
 
 def held_outside(nodes: list[Node], trace: Trace) -> tuple[bool, ...]:
@@ -128,7 +133,7 @@ def work_out(nodes: list[Node], leaves: list[Node], held: tuple[bool, ...], dyin
                 if base.index < 0 or wants[base.index]:
                     wants[i] = False
                     deferred.append(i)
-    outputs = tuple([i for i, w in enumerate(wants) if w])
+    outputs = tuple([i for i, w in enumerate(wants) if w and nodes[i].signature.op is not CALL])  # its picks are what counts
     if not outputs:
         return Run(None, (), (), tuple(deferred), 0, False)
 
@@ -149,7 +154,7 @@ def work_out(nodes: list[Node], leaves: list[Node], held: tuple[bool, ...], dyin
             for x in reads[v]:
                 if x < 0 and x not in place:
                     place[x] = len(place)
-                    key.append(leaves[~x].signature)
+                    key.append(_leaf_key(leaves[~x]))
             place[v] = len(place)
             key.append(signature)
             key += [place[x] for x in reads[v]]
