@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import diya
+import diya.engine
 
 from .programs import check, check_gradients, generate
 
@@ -38,4 +39,12 @@ def test_seeded_programs(tier):
 
 def test_seeded_gradients():
     for seed in range(MANY or 60):
+        check_gradients(generate(random.Random(seed).randrange, 6 + seed % 15, numpy_writes=False, only="float64"), diya)
+
+
+@pytest.mark.parametrize("most", [3, 11])
+def test_programs_that_are_flushed_at_any_point(most, monkeypatch):
+    monkeypatch.setattr(diya.engine, "MAX_PENDING", most)
+    for seed in range(MANY or 40):
+        check(generate(random.Random(seed).randrange, 8 + seed % 25), diya, None)
         check_gradients(generate(random.Random(seed).randrange, 6 + seed % 15, numpy_writes=False, only="float64"), diya)
