@@ -138,14 +138,15 @@ _RULE = Rule("Contract", ("a", "b"), dict(
 
 def contract(a: Tensor, b: Tensor, spec: Contraction, name: str = "") -> Tensor:
     """The contraction of two tensors, differentiable. See `diya.graph.Contraction`."""
-    if not (modes.grad and (a._rg or b._rg)):
+    if not (modes.grad and (a._rg or b._rg)) and not engine.position()[1]:  # running at once would run what is pending too
         x, volatile = a._borrow(), engine.volatile
         y = b._borrow()
         engine.volatile |= volatile  # b's may have been recorded, and have ended it
         return from_node(engine.record(CONTRACT, (x, y), spec))
     x, y = a._value(), b._value()
     out = from_node(engine.record(CONTRACT, (x, y), spec))
-    track(_named(name), (out,), (a, b), (x, y), {"spec": spec, "a_shape": a.shape, "b_shape": b.shape})
+    if modes.grad and (a._rg or b._rg):
+        track(_named(name), (out,), (a, b), (x, y), {"spec": spec, "a_shape": a.shape, "b_shape": b.shape})
     return out
 
 

@@ -456,7 +456,7 @@ class Kernel:
         f, reading = self.f, getattr(self.form, x)
         if x == "b" and reading.along == "depth" and self.form.ranks[4]:
             self._note_masks_along(first, depth, kc)
-        if reading.along == "lanes" and reading.steps == "unit" and not reading.checks:
+        if reading.along == "lanes" and reading.steps != "strided" and not reading.checks:
             with f.loop(0, kc, 32) as rows:  # few rows of memory, hence pages, at a time
                 self._pack_panels(x, base, first, lanes, begin, count, depth, rows.i, f.min(f.add(rows.i, 32), kc), out,
                                   width)
@@ -524,7 +524,7 @@ class Kernel:
         f, reading = self.f, getattr(self.form, x)
         offset = depth.scalar(x, k)
         row = f.at(self.real, target, f.mul(k, width))
-        if reading.steps == "unit" and not reading.checks:
+        if parts[0].steps == "unit":
             ahead = f.add(depth.scalar(x, f.add(k, 16)), parts[0].where)
             for line in range(0, self._widest(x) * reading.dtype.itemsize, 64):
                 prefetch(f, f.at("i8", f.at(self.b.memory(reading.dtype), base, ahead), line), 0, 3)
