@@ -134,7 +134,8 @@ def test_wrong_use_is_refused():
         profile(with_modules=True)
     with profile() as p:
         with pytest.raises(RuntimeError, match="only one"):
-            profile().start()
+            profile(with_stack=True).start()
+        assert not engine.debug_lines
         with pytest.raises(RuntimeError, match="still recording"):
             p.events()
     with pytest.raises(AttributeError, match="nonsense"):

@@ -92,7 +92,7 @@ class profile:
     the one before. Pending work is run where recording begins, at each recorded `step` and at the end.
 
     ``counts`` is a dict of the engine's counters and ``seconds`` the wall time of what was recorded last. ``with_stack`` keeps
-    the user's lines of each kernel.
+    the user's lines of each kernel; programs are then planned anew, in the steps of warming up if there are two.
     """
 
     def __init__(self, *, activities: Iterable[ProfilerActivity] | None = None, schedule: Callable | None = None,
@@ -118,13 +118,17 @@ class profile:
         self._recorder: Any = None
         self._action = ProfilerAction.NONE
         self._metadata: dict[str, str] = {}
+        self._lines: Any = None  # an `engine.Lines` that was entered
 
     def start(self) -> None:
         self._enter(self.schedule(self.step_num) if self.schedule is not None else ProfilerAction.RECORD)
 
     def stop(self) -> None:
-        self._leave(self._action in _RECORDS)
-        self._action = ProfilerAction.NONE
+        try:
+            self._leave(self._action in _RECORDS)
+        finally:
+            self._action = ProfilerAction.NONE
+            self._keep_lines(False)
 
     def step(self) -> None:
         """The end of one step of a training loop."""
@@ -142,11 +146,25 @@ class profile:
 
     def _enter(self, action: ProfilerAction) -> None:
         self._action = action
+        self._keep_lines(self.with_stack and action is not ProfilerAction.NONE)
         if action in _RECORDS:
             from .recorder import Recorder
-            recorder = Recorder(self.record_shapes, self.with_stack)
-            recorder.start()
+            recorder = Recorder(self.record_shapes)
+            try:
+                recorder.start()
+            except RuntimeError:
+                self._action = ProfilerAction.NONE
+                self._keep_lines(False)
+                raise
             self._recorder, self._step_began = recorder, perf_counter_ns()
+
+    def _keep_lines(self, wanted: bool) -> None:
+        from ..engine import Lines
+        if wanted and self._lines is None:
+            self._lines = Lines().__enter__()
+        elif not wanted and self._lines is not None:
+            lines, self._lines = self._lines, None
+            lines.__exit__()
 
     def _end_step(self) -> None:
         from ..engine import flush

@@ -153,7 +153,7 @@ class EventList(list):
             ("CPU total %", lambda e: share(e.cpu_time_total)), ("CPU total", lambda e: text(e.cpu_time_total)),
             ("CPU time avg", lambda e: text(e.cpu_time)), ("# of Calls", lambda e: str(e.count))]
         if any(e.cpu_memory_usage for e in rows):
-            columns.append(("CPU Mem", lambda e: f"{e.cpu_memory_usage / 2**20:.2f} MB" if e.cpu_memory_usage else "–"))
+            columns.append(("CPU Mem", lambda e: _bytes(e.cpu_memory_usage)))
         if any(e.flops for e in rows):
             columns.append(("GFLOP/s", lambda e: _rate(e.flops, e.cpu_time_total)))
         if any(e.nbytes for e in rows):
@@ -203,6 +203,10 @@ class EventList(list):
 
 def _cut(text: str, width: int | None) -> str:
     return text if width is None or len(text) <= width else text[:width - 3] + "..."
+
+
+def _bytes(n: int) -> str:
+    return "–" if not n else f"{n} B" if n < 1 << 10 else f"{n / 2**10:.2f} KB" if n < 1 << 20 else f"{n / 2**20:.2f} MB"
 
 
 def _rate(amount: float, us: float) -> str:

@@ -32,9 +32,8 @@ class Recorder:
     about a microsecond more for each, of which the measured cost of the readings is taken off.
     """
 
-    def __init__(self, shapes: bool, stacks: bool):
+    def __init__(self, shapes: bool):
         self.shapes = shapes
-        self.lines = engine.Lines() if stacks else None
         self.ranges: list[tuple] = []      # name, start, end, thread
         self.runs: list[_Run] = []
         self.parts: list[tuple] = []       # (program, step) or (primitive, types), start, end, thread
@@ -47,8 +46,6 @@ class Recorder:
             raise RuntimeError("a profiler is running already: only one can at a time")
         self.cost = 0
         engine.flush()
-        if self.lines is not None:
-            self.lines.__enter__()
         active = self
         engine.listeners.append(self._program)
         # The interpreter has no hook: it should cost nothing while nobody looks.
@@ -73,8 +70,6 @@ class Recorder:
             if engine.compiler() is not None:
                 from ..compiler import pipeline
                 pipeline.watch = self._before
-            if self.lines is not None:
-                self.lines.__exit__(None, None, None)
 
     def mark(self, name: str, began: int) -> None:
         """A range that ends now; one that began earlier than the profile begins with it."""
