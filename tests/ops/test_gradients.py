@@ -1,6 +1,7 @@
 """First and second derivatives of every differentiable operator against differences, along random directions, on
-PyTorch's recorded samples."""
+PyTorch's recorded samples. With DIYA_FULL=1 whole Jacobians too, by gradcheck and gradgradcheck."""
 
+import os
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import diya
 from diya.engine import Tier
 
-from .samples import calls, check_directional, direction, first_order, gradients, operators
+from .samples import built, calls, check_directional, direction, first_order, flatten, gradients, operators, replaced
 
 _CAST = "rounds to fewer bits than differences need"
 _TARGET = "its target is among what the sample differentiates: a choice, not a quantity"
@@ -96,3 +97,42 @@ def test_complex(op):
     if op in SKIP | SKIP_COMPLEX:
         pytest.skip((SKIP | SKIP_COMPLEX)[op])
     run(op, "complex64", False)
+
+
+# What only holds for the directions that `keeping` chooses.
+PARTIAL = SYMMETRIC | set(TRIANGULAR)
+LARGEST = 64  # elements of all leaves, differenced one by one
+
+
+def whole(call: dict):
+    """(f, leaves, size): f maps leaves to the call's differentiable outputs, which are about as large as ``size``; None
+    where there is nothing to difference."""
+    function, args, kwargs, leaves = built(call)
+    outs = list(flatten(function(*args, **kwargs)))
+    which = [i for i, o in enumerate(outs) if o.requires_grad and o.dtype in (diya.float64, diya.complex128)]
+    if not which or not 0 < sum(x.numel() for x in leaves) <= LARGEST or any(x.dtype is not diya.float64 for x in leaves):
+        return None
+    size = max((float(np.abs(outs[i].detach().numpy()).max(initial=1)) for i in which), default=1.0)
+
+    def f(*xs):
+        mapping = {id(a): b for a, b in zip(leaves, xs, strict=True)}
+        found = list(flatten(function(*replaced(args, mapping), **replaced(kwargs, mapping))))
+        return tuple(found[i] for i in which)
+    return (f, tuple(leaves), size) if np.isfinite(size) else None
+
+
+@pytest.mark.skipif(not os.environ.get("DIYA_FULL"), reason="whole Jacobians take minutes: DIYA_FULL=1")
+@pytest.mark.parametrize("second", [False, True], ids=["gradcheck", "gradgradcheck"])
+@pytest.mark.parametrize("op", [op for op in operators() if sampled(op, "float64")])
+def test_whole(op, second):
+    skipped = SKIP | (SKIP_SECOND if second else {})
+    if op in skipped or op in PARTIAL:
+        pytest.skip(skipped.get(op, "defined for matrices of one kind only"))
+    check = diya.autograd.gradgradcheck if second else diya.autograd.gradcheck
+    for call in sampled(op, "float64"):
+        with Tier(0), warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            made = whole(call)
+            if made is not None:
+                f, leaves, size = made
+                check(f, leaves, atol=1e-4 * max(1.0, size), rtol=1e-3, check_undefined_grad=False)

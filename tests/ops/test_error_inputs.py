@@ -1,0 +1,58 @@
+"""What PyTorch's own error inputs raise: the class, and a message that says what was wrong."""
+
+import math
+
+import pytest
+
+import diya
+import diya.nn.functional as F
+
+x, matrix, empty = diya.ones(2, 3), diya.ones(3, 3), diya.ones(5, 0, 5)
+CASES = {
+    "a number for a tensor": (lambda: diya.maximum(x, 1), TypeError, "other"),
+    "two numbers": (lambda: diya.pow(2, 2), TypeError, "Tensor"),
+    "a number compared with": (lambda: diya.eq(1, x), TypeError, "input"),
+    "logic of a number": (lambda: diya.logical_and(x, 1), TypeError, "other"),
+    "gcd of a number": (lambda: diya.gcd(4, diya.tensor(2)), TypeError, "input"),
+    "abs_ of complex": (lambda: diya.ones(2, dtype=diya.complex64).abs_(), RuntimeError, "complex"),
+    "float_power_ of float32": (lambda: x.clone().float_power_(2), RuntimeError, "float64"),
+    "a bool alpha": (lambda: diya.add(x, x, alpha=True), RuntimeError, "alpha"),
+    "amax of nothing": (lambda: empty.amax(), RuntimeError, "dim"),
+    "amax along nothing": (lambda: empty.amax(1), IndexError, "non-zero"),
+    "aminmax of nothing": (lambda: empty.aminmax(dim=1), RuntimeError, "empty"),
+    "cat of nothing": (lambda: diya.cat([]), ValueError, "non-empty"),
+    "cat of a tensor": (lambda: diya.cat(x), TypeError, "tuple of Tensors"),
+    "hstack of nothing": (lambda: diya.hstack([]), RuntimeError, "non-empty"),
+    "vstack of nothing": (lambda: diya.vstack([]), RuntimeError, "non-empty"),
+    "split in no parts": (lambda: diya.hsplit(x, 0), RuntimeError, "split_size 0"),
+    "unbind of a number": (lambda: diya.tensor(1.0).unbind(), IndexError, "no dimensions"),
+    "roll of a number": (lambda: diya.tensor(1.0).roll(1, 0), IndexError, "no dimensions"),
+    "rot90 of a vector": (lambda: diya.ones(3).rot90(), RuntimeError, "dims >= 2"),
+    "narrow from a bool": (lambda: x.narrow(1, diya.tensor(True), 1), RuntimeError, "integral"),
+    "weights of cov": (lambda: matrix.cov(fweights=diya.tensor([1.0, 1, 1])), RuntimeError, "fweights.*integral"),
+    "weights below 0": (lambda: matrix.cov(aweights=diya.tensor([-1.0, 1, 1])), RuntimeError, "aweights.*negative"),
+    "a gradient's dims": (lambda: diya.gradient(matrix, dim=[1, 1]), RuntimeError, "multiple times"),
+    "steps of 1.0": (lambda: diya.linspace(0, 3, 1.0), TypeError, "steps"),
+    "a window of halves": (lambda: diya.signal.windows.hann(5, dtype=diya.float16), ValueError, "float32 or float64"),
+    "a pool's rank": (lambda: F.adaptive_avg_pool2d(x, 2), ValueError, "Expected 3D or 4D"),
+    "max of sparse rows": (lambda: F.embedding_bag(diya.tensor([[0]]), x, mode="max", sparse=True), ValueError, "sparse"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_raises(name):
+    call, kind, message = CASES[name]
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_what_is_right():
+    assert diya.add(1, 2).item() == 3 and diya.pow(2, diya.tensor(3)).item() == 8
+    assert diya.tensor(True).add(diya.tensor(True), alpha=True).item() is True
+    t = diya.ones(2, dtype=diya.float64)
+    assert t.float_power_(2) is t
+    assert diya.einsum("ij->i", diya.ones(2, 3, dtype=diya.int32)).dtype is diya.int64  # as its sum
+    assert math.isclose(diya.special.gammainc(diya.tensor(1e8, dtype=diya.float64), diya.tensor(1e8, dtype=diya.float64)).item(),
+                        0.5000132980760141, rel_tol=1e-12)
+    embedding = F.embedding(diya.tensor([1, 0]), x.clone().requires_grad_(), sparse=True)
+    assert embedding.requires_grad and embedding.shape == (2, 3)
