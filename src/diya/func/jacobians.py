@@ -10,7 +10,7 @@ from ..ops.creation import eye
 from ..tensor import Tensor
 from .transforms import Differentiated, Linear
 from .trees import only_tensors
-from .vmap import vmap
+from .vmap import over_rows
 
 
 def _real(name: str, what: str, tensors: list[Tensor]) -> None:
@@ -43,8 +43,8 @@ def jacrev(func: Callable, argnums=0, *, has_aux: bool = False, chunk_size: int 
                 rows = [v.new_zeros((0, *v.shape)) for v in found.variables]
             else:
                 tape = found.scope.depends_on_others([out])
-                pull = vmap(lambda w, out=out, tape=tape: found.gradients([out], [w], tape=tape), chunk_size=chunk_size)
-                rows = pull(_basis(out))
+                rows = over_rows(lambda w, out=out, tape=tape: found.gradients([out], [w], tape=tape), _basis(out), False,
+                                 chunk_size)
             jacobians.append(found.rebuild([r.reshape(out.shape + v.shape) for r, v in zip(rows, found.variables, strict=True)]))
         made, aux = found.scope.settled((rebuild(jacobians), found.aux))
         return (made, aux) if has_aux else made
@@ -68,8 +68,8 @@ def jacfwd(func: Callable, argnums=0, has_aux: bool = False, *, randomness: str 
             if not math.prod(v.shape):
                 columns.append([o.new_zeros(o.shape + v.shape) for o in outs])
                 continue
-            made = vmap(lambda t, k=k: push([t if i == k else x.new_zeros(x.shape) for i, x in enumerate(found.variables)]),
-                        out_dims=-1)(_basis(v))
+            made = over_rows(lambda t, k=k: push([t if i == k else x.new_zeros(x.shape) for i, x in enumerate(found.variables)]),
+                             _basis(v), True)
             columns.append([c.reshape(o.shape + v.shape) for c, o in zip(made, outs, strict=True)])
         jacobians = [found.rebuild([c[j] for c in columns]) for j in range(len(outs))]
         made, aux = found.scope.settled((rebuild(jacobians), found.aux))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..autograd.modes import modes, no_grad
@@ -24,6 +23,21 @@ from .batching import enter, leave, levels_of, union
 from .transforms import vjp
 
 _depths = itertools.count()
+
+
+class at_levels:
+    """Operations in the block are made inside of exactly these levels."""
+
+    __slots__ = ("levels", "before")
+
+    def __init__(self, levels: tuple):
+        self.levels = levels
+
+    def __enter__(self) -> None:
+        self.before, modes.levels = modes.levels, self.levels
+
+    def __exit__(self, *_) -> None:
+        modes.levels = self.before
 
 
 class Level:
@@ -46,29 +60,14 @@ class Level:
         return tuple([None if e is None else _crossing(e, here) for e in edges])
 
     @staticmethod
-    @contextmanager
-    def inside(levels: tuple):
+    def inside(levels: tuple) -> at_levels:
         """Operations in the block are made inside of ``levels``, too."""
-        before = modes.levels
-        modes.levels = union(before, levels)
-        try:
-            yield
-        finally:
-            modes.levels = before
+        return at_levels(union(modes.levels, levels))
 
 
 def _crossing(edge: tuple, here: tuple) -> tuple:
     crossed = tuple([level for level in here if level not in edge[0].levels])
     return (SumOverBatch(edge, crossed, tuple([level for level in here if level not in crossed])), 0) if crossed else edge
-
-
-@contextmanager
-def at_levels(levels: tuple):
-    before, modes.levels = modes.levels, levels
-    try:
-        yield
-    finally:
-        modes.levels = before
 
 
 class SumOverBatch(NodeBase):

@@ -39,6 +39,15 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
     return mapped
 
 
+def over_rows(func: Callable[[Tensor], list[Tensor]], rows: Tensor, last: bool, chunk_size: int | None = None) -> list[Tensor]:
+    """``vmap`` of a function of one tensor over its first dimension, which becomes the first (or last) of the results."""
+    if chunk_size is not None:
+        return list(vmap(func, out_dims=-1 if last else 0, chunk_size=chunk_size)(rows))
+    level = Level(rows.shape[0])
+    with at_levels((*modes.levels, level)):
+        return [left(x, x.dim() if last else 0, level) for x in func(entered(rows, 0, level))]
+
+
 def _name(func: Callable) -> str:
     return getattr(func, "__name__", repr(func))
 
