@@ -974,6 +974,8 @@ _converters()
 
 def _chalf(self, memory_format=None):
     """Not supported: `diya` has no tensors of ``torch.complex32``."""
+    if not isinstance(self, Tensor):
+        raise TypeError(f"chalf(): argument 'self' must be Tensor, not {type(self).__name__}")
     raise NotImplementedError("Tensor.chalf is not supported: diya has no tensors of torch.complex32; use cfloat()")
 
 
