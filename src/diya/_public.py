@@ -109,6 +109,59 @@ def set_float32_matmul_precision(precision: str) -> None:
     _precision = precision
 
 
+def get_deterministic_debug_mode() -> int:
+    return 0
+
+
+def get_device_module(device=None):
+    """``torch.cpu``, the module of the one device. Raises NotImplementedError for another."""
+    from . import cpu
+    from .device import check
+    if device is not None:
+        check(device)
+    return cpu
+
+
+def get_num_interop_threads() -> int:
+    """1: programs run one after the other."""
+    return 1
+
+
+def set_num_interop_threads(num: int) -> None:
+    """Accepted: programs run one after the other, each on `get_num_threads` threads."""
+
+
+def is_anomaly_enabled() -> bool:
+    from .autograd.modes import modes
+    return modes.anomaly
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    from .autograd.modes import modes
+    return modes.check_nan
+
+
+def compiled_with_cxx11_abi() -> bool:
+    return True
+
+
+def is_vulkan_available() -> bool:
+    return False
+
+
+_warn_always = False
+
+
+def is_warn_always_enabled() -> bool:
+    return _warn_always
+
+
+def set_warn_always(b: bool) -> None:
+    """Kept: warnings follow Python's own filters."""
+    global _warn_always
+    _warn_always = bool(b)
+
+
 def set_flush_denormal(mode: bool) -> bool:
     """Not supported (returns False): subnormal numbers are computed as such."""
     return False

@@ -29,7 +29,7 @@ def share(t: Tensor) -> None:
     if getattr(storage, "shared", None) is not None or not storage.nbytes:
         return
     block = SharedMemory(create=True, size=storage.nbytes)
-    memory = np.frombuffer(block.buf, np.uint8, storage.nbytes)
+    memory = np.ndarray(storage.nbytes, np.uint8, block.buf)
     memory[:] = storage.buffer().array
     storage.node = engine.leaf(Buffer(memory), storage.node.type)
     _adopt(storage, block)
@@ -55,7 +55,7 @@ def _attach(name: str, nbytes: int, dtype: DType, shape: tuple, strides: tuple, 
     storage: Any = _blocks.get(name)
     if storage is None:
         block = SharedMemory(name)
-        storage = Storage.from_array(np.frombuffer(block.buf, np.uint8, nbytes), dtype)
+        storage = Storage.from_array(np.ndarray(nbytes, np.uint8, block.buf), dtype)
         _adopt(storage, block)
     t = _from_storage(storage, dtype, shape, strides, offset)
     if parameter:

@@ -110,12 +110,6 @@ def test_compiled_call_and_hooks():
 def test_unsupported_parts_name_themselves():
     with pytest.raises(AttributeError, match="quantized"):
         nn.quantized  # noqa: B018
-    norm = nn.SyncBatchNorm(2)
-    with pytest.raises(NotImplementedError, match="SyncBatchNorm"):
-        norm(diya.ones(2, 2))
-    with pytest.raises(NotImplementedError, match="prune"):
-        from diya.nn.utils import prune
-        prune.l1_unstructured(nn.Linear(1, 1), "weight", 0.5)
 
 
 def test_a_training_step_warns_of_nothing():

@@ -69,3 +69,38 @@ def test_processes_share_parameters():
     told = queue.get(timeout=60)
     child.join()
     assert told == pytest.approx(before + 4, abs=1e-5) and model.weight.sum().item() == pytest.approx(told)
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+def test_old_names():
+    x = torch.arange(6.0).view(2, 3)
+    assert x.type(torch.DoubleTensor).dtype is torch.float64 and isinstance(x, torch.FloatTensor)
+    v = torch.autograd.Variable(x, requires_grad=True)
+    assert v.requires_grad and v.data_ptr() == x.data_ptr() and isinstance(x, torch.autograd.Variable)
+    traced = torch.jit.trace(nn.Linear(3, 2), x)
+    assert traced(x).shape == (2, 2) and torch.jit.freeze(traced.eval()) is traced
+    a, b = torch.ones(1), torch.zeros(2)
+    torch.utils.swap_tensors(a, b)
+    assert a.shape == (2,) and b.item() == 1
+    assert torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(x)).sum().item() == 15
+    assert nn.SyncBatchNorm(3)(torch.randn(4, 3)).mean().item() == pytest.approx(0, abs=1e-6)
+
+
+def test_recurrent_functions():
+    ones, state = torch.ones(2, 3), torch.zeros(2, 4)
+    weights = [torch.full((16, n), 0.1) for n in (3, 4)]
+    assert torch.lstm_cell(ones, (state, state), *weights)[0].sum().item() == pytest.approx(0.7619295, abs=1e-6)
+    assert torch.gru_cell(ones, state, *(w[:12] for w in weights)).sum().item() == pytest.approx(0.9917622, abs=1e-6)
+    for layer, function in [(nn.LSTM, torch.lstm), (nn.GRU, torch.gru)]:
+        net = layer(3, 4, 2, bidirectional=True, batch_first=True)
+        x, h = torch.randn(2, 5, 3), torch.zeros(4, 2, 4)
+        start = (h, h) if layer is nn.LSTM else h
+        own, expected = function(x, start, net._flat_weights, True, 2, 0.0, False, True, True), net(x, start)
+        assert torch.allclose(own[0], expected[0], atol=1e-6)
+
+
+def test_versions_compare_as_versions():
+    from diya.torch_version import TorchVersion
+    here = TorchVersion("2.13.0+diya.0.1.0")
+    assert here >= "2.4" and here > (2, 1) and here < "10.0" and here >= "2.13" and not here < "2.13.0a0" and here != "2.13.1"
+    assert TorchVersion("2.1.0rc1") < "2.1.0" and str(here).startswith("2.13.0") and here == "2.13.0+diya.0.1.0"

@@ -149,8 +149,7 @@ def __getattr__(name: str) -> Any:
     if name in ("functional", "forward_ad", "profiler", "variable"):
         return importlib.import_module("." + name, __name__)
     if name == "Variable":
-        from ..tensor import Tensor
-        return Tensor
+        return importlib.import_module(".variable", __name__).Variable
     raise AttributeError(f"module 'torch.autograd' has no attribute {name!r}")
 
 

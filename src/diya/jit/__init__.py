@@ -98,5 +98,31 @@ def optimize_for_inference(mod: T, other_methods: Any = None) -> T:
     return mod
 
 
-trace, trace_module, save, load, freeze, fork, wait = (_refuse(n) for n in (
-    "trace", "trace_module", "save", "load", "freeze", "fork", "wait"))
+def trace(func: T, example_inputs: Any = None, *args: Any, **options: Any) -> T:
+    """``func`` itself, once it has run on the example: what it does with other inputs is what it says, not what the example did."""
+    if example_inputs is not None:
+        func(*(example_inputs if builtins.isinstance(example_inputs, tuple) else (example_inputs,)))  # type: ignore[operator]
+    return func
+
+
+def freeze(mod: T, preserved_attrs: Any = None, optimize_numerics: bool = True) -> T:
+    """``mod`` itself. Raises RuntimeError in training mode, as PyTorch does."""
+    if getattr(mod, "training", False):
+        raise RuntimeError("Freezing is currently only implemented for modules in eval mode. Please call .eval() on your module "
+                           "before freezing.")
+    return mod
+
+
+def fork(func: Callable, *args: Any, **kwargs: Any) -> Any:
+    """A `torch.futures.Future` of ``func(*args)``, which runs at once."""
+    from ..futures import Future
+    future = Future()
+    future.set_result(func(*args, **kwargs))
+    return future
+
+
+def wait(future: Any) -> Any:
+    return future.wait()
+
+
+trace_module, save, load = (_refuse(n) for n in ("trace_module", "save", "load"))

@@ -983,6 +983,8 @@ Tensor.chalf = _chalf  # type: ignore[attr-defined]
 
 
 def _type(self, dtype=None, non_blocking=False):
+    if isinstance(dtype, type):  # torch.FloatTensor and its like
+        dtype = getattr(dtype, "dtype", dtype)
     """The name of the tensor's type without an argument, a conversion with one."""
     if dtype is None:
         from .record import _long_name

@@ -61,7 +61,8 @@ class Finder(MetaPathFinder):
 def shown_version() -> str:
     """PyTorch's version, which programs compare to what they need, and diya's."""
     from diya import version
-    return f"{version.torch_version}+diya.{version.__version__}"
+    from diya.torch_version import TorchVersion
+    return TorchVersion(f"{version.torch_version}+diya.{version.__version__}")
 
 
 def install() -> None:

@@ -178,7 +178,7 @@ class LazyBatchNorm3d(_LazyNormBase, _BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch norm over the batches of all processes. In training it needs ``diya.distributed``."""
+    """Batch norm over the batches of all processes: of the one there is."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
                  track_running_stats: bool = True, process_group: Any = None, device=None, dtype=None, *,
@@ -189,13 +189,6 @@ class SyncBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.training:
-            raise NotImplementedError("SyncBatchNorm: training over several processes is not supported; use "
-                                      "BatchNorm1d, "
-                                      "BatchNorm2d or BatchNorm3d in one process")
-        return super().forward(input)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
