@@ -225,8 +225,9 @@ def observe(node: Node) -> Buffer:
     if value is None:
         if batched and id(node) in batched:
             raise DataDependent("vmap: the value of a tensor was asked for inside of vmap, where it has one for each element of "
-                                "the batch (.item(), .tolist(), .numpy(), or control flow that depends on data). Use "
-                                "torch.where and the like instead")
+                                "the batch (.item(), .tolist(), .numpy(), or control flow that depends on data): use "
+                                "torch.where and the like instead. Or, outside of vmap, that of a tensor to which such a "
+                                "value was written inside of it (running statistics of a batch norm, say): return it instead")
         flush(node)
         value = node.value
     if isinstance(value, Buffer):
