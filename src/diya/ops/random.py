@@ -117,7 +117,7 @@ def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False,
     return _make((n,), draw, d, device, requires_grad)
 
 
-@operator(differentiable=False)
+@operator(grad=dict(input=lambda g: g * 0))  # as PyTorch has it: 0, not none
 def bernoulli(input, p=None, *, generator=None):
     if p is not None:
         return sampled(input.shape, lambda shape: _from_array(_draw("bernoulli", generator, shape, input.dtype, float(p)),
@@ -197,8 +197,10 @@ standard_gamma_grad = _implicit("_standard_gamma_grad", "gamma_gradient", ("inpu
 dirichlet_grad = _implicit("_dirichlet_grad", "beta_gradient", ("x", "alpha", "total"))
 
 
-@operator(method=False, differentiable=False)
-def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False):
+@operator(method=False, inputs=("mean", "std"),  # as PyTorch has it: 0 for both
+          grad=dict(mean=lambda g, mean: mean.new_zeros(mean.shape), std=lambda g, std: std.new_zeros(std.shape)))
+def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False, layout=None,
+           pin_memory=False):
     for what, x in (("mean", mean), ("std", std)):
         if not isinstance(x, (int, float, Tensor)):
             raise TypeError(f"normal(): argument '{what}' must be a number or Tensor, not {type(x).__name__}")
