@@ -97,9 +97,11 @@ def test_scheduler_order_warning():
         scheduler.get_lr()
 
 
-def test_refused():
-    with pytest.raises(NotImplementedError, match="SparseAdam"):
-        optim.SparseAdam([nn.Parameter(diya.ones(1))])
+def test_sparse_adam_refuses_dense_gradients():
+    p = nn.Parameter(diya.ones(1))
+    p.grad = diya.ones(1)
+    with pytest.raises(RuntimeError, match="dense gradients"):
+        optim.SparseAdam([p]).step()
 
 
 def test_own_optimizers_run_as_one_program():

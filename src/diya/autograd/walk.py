@@ -214,8 +214,8 @@ def _accumulate(node: AccumulateGrad, g, create_graph: bool) -> None:
             if replaced is not None:
                 g = replaced
     if t._grad is None:
-        t._grad = g if create_graph else from_node(g._value())  # a storage of its own: g may go to several leaves
-    elif create_graph:
+        t._grad = g if create_graph or g.is_sparse else from_node(g._value())  # a storage of its own: g may go to several leaves
+    elif create_graph or t._grad.is_sparse:
         t._grad = t._grad + g
     else:
         t._grad.add_(g)

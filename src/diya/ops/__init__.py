@@ -41,6 +41,7 @@ from .private import aten as aten  # isort: skip
 from .private import load_library as load_library  # isort: skip
 from . import lowrank as lowrank  # isort: skip
 from . import queries as queries  # isort: skip
+from . import sparse as sparse  # isort: skip
 from ..tensor import Tensor  # isort: skip
 from .record import OPERATORS as OPERATORS  # isort: skip
 

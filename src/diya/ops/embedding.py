@@ -75,8 +75,8 @@ def _renormalise(weight: Tensor, input: Tensor, max_norm: float, norm_type: floa
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """The rows of ``weight`` (V, D) that ``input`` (any shape) names: (…, D).
 
-    Row ``padding_idx`` gets no gradient; ``max_norm`` first scales the rows in use down in place. ``sparse`` is accepted:
-    the gradient has the same values, in a dense tensor.
+    Row ``padding_idx`` gets no gradient; ``max_norm`` first scales the rows in use down in place. With ``sparse`` the
+    gradient is a sparse tensor with entries for the rows in use.
     """
     if not isinstance(weight, Tensor) or not isinstance(input, Tensor):
         wrong = weight if not isinstance(weight, Tensor) else input
@@ -87,6 +87,13 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     padding = _padding(padding_idx, weight.shape[0])
     if max_norm is not None:
         _renormalise(weight, at, max_norm, norm_type)
+    return _looked_up(weight, at, padding, scale_grad_by_freq, sparse)
+
+
+def _looked_up(weight: Tensor, at: Tensor, padding: int | None, scale_grad_by_freq: bool, sparse: bool) -> Tensor:
+    if sparse and weight.requires_grad:
+        from ..sparse.embedding import rows_with_sparse_gradient
+        return rows_with_sparse_gradient(weight, at, padding, scale_grad_by_freq)
     return _rows(weight, at, padding, scale_grad_by_freq)
 
 
@@ -168,7 +175,7 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
     if max_norm is not None:
         _renormalise(weight, at, max_norm, norm_type)
     width = weight.shape[1]
-    rows = widened(_rows(weight, at, padding, scale_grad_by_freq))
+    rows = widened(_looked_up(weight, at, padding, scale_grad_by_freq, sparse))
     kept = None if padding is None else at != padding
     if kept is not None:
         rows = where(kept.unsqueeze(1), rows, number(0, rows))

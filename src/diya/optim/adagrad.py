@@ -60,6 +60,17 @@ class Adagrad(RuleOptimizer):
         rate = number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
         return (decay != 0, group["maximize"]), (decay, group["eps"], -rate), ()
 
+    def update_sparse(self, p, grad, group):
+        if group["weight_decay"]:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        state = self.state[p]
+        state["step"] += 1
+        rate = number(group["lr"]) / (1 + (number(state["step"]) - 1) * group["lr_decay"])
+        grad = (-grad if group["maximize"] else grad).coalesce()  # the update is not linear in the gradient
+        state["sum"].add_(grad.square())
+        root = state["sum"].sparse_mask(grad).values().sqrt() + group["eps"]
+        p.add_(grad._like(grad.values() / root), alpha=-rate)
+
     @staticmethod
     def rule(flags, k, grad, p, total):
         decays, maximize = flags

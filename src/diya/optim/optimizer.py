@@ -391,6 +391,11 @@ class RuleOptimizer(Optimizer):
     def keep(self, p: Tensor, state: dict[str, Any], extra: Tensor) -> None:
         """Takes a value that the rule gave beyond those of ``tensors``: a tensor that did not exist before."""
 
+    def update_sparse(self, p: Tensor, grad: Any, group: dict[str, Any]) -> None:
+        """The update of a parameter whose gradient is sparse."""
+        instead = ", please consider SparseAdam instead" if type(self).__name__ == "Adam" else ""
+        raise RuntimeError(f"{type(self).__name__} does not support sparse gradients{instead}")
+
     def _adopt(self, p: Tensor, state: dict[str, Any], value: Any, differentiable: bool) -> None:
         made = value.clone() if differentiable else from_node(value)
         self.keep(p, state, diya.view_as_complex(made) if p.dtype.is_complex else made)
@@ -421,6 +426,9 @@ class RuleOptimizer(Optimizer):
         for p in group["params"]:
             grad = p._grad
             if grad is None:
+                continue
+            if grad.is_sparse:
+                self.update_sparse(p, grad, group)
                 continue
             state = self.state_of(p, group)
             if not state:

@@ -50,6 +50,20 @@ class SGD(RuleOptimizer):
         flags = (decay != 0, momentum != 0, dampening != 0, group["nesterov"], group["maximize"])
         return flags, (-number(group["lr"]), momentum, 1 - dampening, decay), ()
 
+    def update_sparse(self, p, grad, group):
+        if number(group["weight_decay"]):
+            raise RuntimeError("add(sparse, dense) is not supported: SGD takes sparse gradients with weight_decay=0 only")
+        if group["maximize"]:
+            grad = -grad
+        momentum = group["momentum"]
+        if momentum:
+            state = self.state[p]
+            buffer = state.get("momentum_buffer")
+            buffer = grad.clone() if buffer is None else (buffer * momentum + grad * (1 - group["dampening"])).coalesce()
+            state["momentum_buffer"] = buffer
+            grad = grad + buffer * momentum if group["nesterov"] else buffer
+        p.add_(grad, alpha=-number(group["lr"]))
+
     @staticmethod
     def rule(flags, k, grad, p, buffer=None):
         decays, has_momentum, dampened, nesterov, maximize = flags
