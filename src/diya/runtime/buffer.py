@@ -3,7 +3,8 @@
 Fresh memory is slow (the system zeroes each page when it is first touched), so blocks are used again. A block returns
 to the pool when the last array over it is gone, not when the `Buffer` is: numpy views of a tensor may outlive it.
 Sizes are rounded up to one of eight in each power of two. Blocks of 2 MB and more lie on huge pages where the system
-has them. What is live plus what is kept free stays within one and a half times the most that was ever live at once.
+has them. What is live plus what is kept free stays within one and a half times the most that was ever live at once, and
+a large block takes the place of free ones where it would exceed that most.
 """
 
 from __future__ import annotations
@@ -148,7 +149,8 @@ class Pool:
 
     def _fresh(self, size: int, nbytes: int) -> _Block:
         """A new block of a size class; room for it is made first among those kept free."""
-        self._release(max(_FLOOR, 3 * max(self.peak, self.live + size) // 2) - size)
+        kept = max(self.peak, self.live + size)
+        self._release(max(_FLOOR, kept if size >= _FLOOR else 3 * kept // 2) - size)  # a large one takes the place of others
         try:
             block = _Block(size)
         except (MemoryError, OSError, OverflowError, ValueError):
