@@ -198,6 +198,35 @@ def test_depthwise_and_batched():
     np.testing.assert_array_equal(run(scores, a, b), a @ b.swapaxes(2, 3))
 
 
+@pytest.mark.parametrize("width", TARGETS)
+@pytest.mark.parametrize("kind", "fd")
+@pytest.mark.parametrize("stride,padding,size", [(1, 1, 40), (2, 1, 37), (3, 0, 30), (1, 3, 7)])
+def test_depthwise(width, kind, stride, padding, size):
+    """A filter to a plane, and the filter's gradient, on vectors of every width."""
+    n, groups, taps = 2, 3, 3
+    side = (size + 2 * padding - taps) // stride + 1
+
+    def image(at, tap):
+        return (v(0), v(1), v((at, stride), (tap, 1), const=-padding), v((at + 1, stride), (tap + 1, 1), const=-padding))
+    x, w = integers(n, groups, size, size, kind=kind), integers(groups, taps, taps, kind=kind, seed=1)
+    c = Contraction((n, groups, side, side, taps, taps), 4, image(2, 4), (v(1), v(4), v(5)))
+    np.testing.assert_array_equal(run(c, x, w, target=TARGETS[width], cuts=(1, 2)), reference(c, x, w))
+    g = integers(n, groups, side, side, kind=kind, seed=2)
+    at = [v(3), v(0), v((4, stride), (1, 1), const=-padding), v((5, stride), (2, 1), const=-padding)]
+    c = Contraction((groups, taps, taps, n, side, side), 3, (v(3), v(0), v(4), v(5)), tuple(at))
+    np.testing.assert_array_equal(run(c, g, x, target=TARGETS[width], cuts=(1, 2)), reference(c, g, x))
+
+
+@pytest.mark.parametrize("width", TARGETS)
+@pytest.mark.parametrize("m", [1, 2, 4, 5])
+@pytest.mark.parametrize("k,n", [(1, 500), (37, 1000), (300, 203)])
+def test_few_rows(width, m, k, n):
+    """b's rows from end to end; one row along the depth."""
+    a, b = integers(m, k), integers(k, n, seed=1)
+    np.testing.assert_array_equal(run(product(m, k, n), a, b, target=TARGETS[width], cuts=(1,)), a @ b)
+    np.testing.assert_array_equal(run(product(m, k, n), a, np.asfortranarray(b), target=TARGETS[width], cuts=(1,)), a @ b)
+
+
 @pytest.mark.parametrize("kinds", ["ee", "HH", "He", "fe"])
 def test_half_operands_accumulate_in_float32(kinds):
     for m, k, n in ((30, 700, 40), (2, 50, 40)):

@@ -719,8 +719,8 @@ class Kernel:
         f = self._inner("transpose", [
             ("ptr noalias", "from"), ("i64", "step"), ("ptr noalias", "to"), ("i64", "width")])
         item = self.form.accumulator.itemsize
-        for i in range(n):  # to the second cache: rows a power of two apart would push one another out of the first
-            prefetch(f, f.at("i8", f.at(self.real, "%from", f.mul(i, "%step")), 512), 0, 2)
+        for i in range(n):
+            prefetch(f, f.at("i8", f.at(self.real, "%from", f.mul(i, "%step")), 256), 0, 3)
         w = 16 // item  # blocks of w × w, each within 16 bytes of its vectors: gathering the blocks costs loads alone
         for column in range(0, n, w):
             square = []
