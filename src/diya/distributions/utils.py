@@ -18,6 +18,11 @@ euler_constant = 0.57721566490153286060
 Real = float | Tensor
 
 
+def _standard_normal(shape, dtype, device) -> Tensor:
+    """Standard normal numbers of a shape."""
+    return diya.randn(shape, dtype=dtype, device=device)
+
+
 def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     """Numbers and tensors as tensors of one shape. Numbers take the dtype of the first tensor."""
     for v in values:

@@ -16,7 +16,7 @@ from .dropout import _drop
 from .elementwise import exp, where
 from .matmul import matmul
 from .movement import cat
-from .record import _long_name, operator
+from .record import _long_name, operator, snapshot
 from .reduce import amax
 from .vision import constant_pad
 
@@ -101,6 +101,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float, is_causa
         out = parts[0] if len(parts) == 1 else cat(parts, -2)
     if modes.grad and any(x.requires_grad for x in tensors):
         track(_ATTENTION, (out, *weights), tensors, nodes, {"scale": scale, "is_causal": is_causal})
+        out = snapshot(out)  # the tape keeps the weights: writing to the result in place is allowed
     return out
 
 

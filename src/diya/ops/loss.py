@@ -21,7 +21,7 @@ from .activation import log_softmax, logsigmoid
 from .compose import number, require_float, show, shown_as, widened, with_rule
 from .creation import arange
 from .elementwise import exp, log, log1p, maximum, minimum, where
-from .record import _long_name, operator, result_type
+from .record import _long_name, operator, result_type, snapshot
 from .reduce import amax
 from .scan import cumprod
 from .sort import pick_outputs
@@ -396,7 +396,7 @@ def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: in
                            f"of shape: {list(weight.shape)}")
     at, kept = _class_numbers(target, classes, ignore_index)
     if from_logits and not smoothing and input.numel():
-        loss = _softmax_nll(input, at, kept, weight, dim, reduction)[0]
+        loss = snapshot(_softmax_nll(input, at, kept, weight, dim, reduction)[0])  # `loss /= 4` is allowed before backward
     else:
         input = log_softmax(input, dim) if from_logits else input
         loss = _nll_value(input, at, kept, weight, dim, reduction)

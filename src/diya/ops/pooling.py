@@ -21,7 +21,7 @@ from .creation import arange
 from .elementwise import where
 from .index import put_at, take_at
 from .movement import _strided_op, cat, constant, fold, laid_like
-from .record import _long_name, operator
+from .record import _long_name, operator, snapshot
 from .reduce import amax, amin
 
 # -- windows -----------------------------------------------------------------------------------------------------------
@@ -234,6 +234,7 @@ def _max_pool(name: str, rank: int, input: Tensor, kernel, stride, padding, dila
     out = laid_like(input, out)
     if modes.grad and input.requires_grad:
         track(_MAX_POOL[rank - 1], (out,), (input,), (node,), {"windows": w})
+        out = snapshot(out)  # the tape keeps the values: writing to the result in place is allowed
     return out, at
 
 

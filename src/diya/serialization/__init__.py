@@ -10,8 +10,12 @@
 Nothing in a file is ever called: a file names what it wants made, and a table of a few dozen names says how.
 """
 
+from typing import Any
+
 from .archive import load, save
 from .errors import CheckpointError
 from .objects import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
+
+MAP_LOCATION = Any  # what ``load(map_location=...)`` takes: a device, its name, a dict of names, or a function
 
 __all__ = ["CheckpointError", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]

@@ -1,3 +1,3 @@
 """The old name of `torch.distributed.tensor`."""
 
-from .tensor import __getattr__ as __getattr__
+from ..tensor import __getattr__ as __getattr__
