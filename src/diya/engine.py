@@ -107,6 +107,7 @@ def append(op: Primitive, inputs: tuple[Node, ...], attrs=None) -> Node:
 batched: set[int] = set()  # ids of the nodes that are alive
 apply_batched: Any = None
 replay_batched: Any = None
+check_batched_write: Any = None
 
 
 class DataDependent(RuntimeError):

@@ -97,6 +97,8 @@ class Storage:
 
     def write(self, node: Node) -> None:
         """Makes ``node`` the current content."""
+        if engine.batched and id(node) in engine.batched:
+            engine.check_batched_write(self.node, node)
         if self.exports is not None and self.exported():
             memory = self.buffer()
             new = engine.observe(node)

@@ -30,6 +30,13 @@ def sample(call: dict) -> tuple[Callable, list[Tensor]]:
     return f, [t.detach() for t in found.values()]
 
 
+def written(f: Callable, tensors: list[Tensor]) -> list[bool]:
+    """Which of its arguments a function writes to: inside of vmap those must be mapped over."""
+    copies = [t.clone() for t in tensors]
+    f(*copies)
+    return [t._version > 0 for t in copies]
+
+
 def another(t: Tensor) -> Tensor:
     """Values like those of ``t`` (positive definite stays so, positions stay in range), but others."""
     if t.dtype.kind in "fc":

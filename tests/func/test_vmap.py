@@ -87,6 +87,15 @@ def test_writes_in_place():
     close(vmap(filled)(x), torch.stack([x.sum(1) * 0, x.sum(1)], 1))
 
 
+def test_a_write_to_what_is_outside_is_an_error():
+    x, total = sample(4, 3), torch.zeros(3, dtype=torch.float64)
+    norm = torch.nn.BatchNorm1d(3).double()
+    for f in (lambda v: total.add_(v), lambda v: total.__setitem__(0, v[0]), lambda v: norm(v.reshape(1, 3).expand(2, 3))):
+        with pytest.raises(RuntimeError, match="same for the whole batch"):
+            vmap(f)(x)
+    assert total.tolist() == norm.running_mean.tolist() == [0, 0, 0]
+
+
 def test_indexing():
     x, at = sample(4, 3), torch.tensor([[0, 1], [1, 2], [2, 0], [1, 1]])
     close(vmap(lambda v, i: v[i])(x, at), x.gather(1, at))

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .. import engine
 from ..autograd.modes import modes, no_grad
 from ..autograd.tape import NodeBase, SavedTensor, _sequence, edge_of
 from ..engine import DataDependent
@@ -43,10 +44,11 @@ class at_levels:
 class Level:
     """One running ``vmap``: its batch size, and what its random operators do. Inner levels have a greater ``depth``."""
 
-    __slots__ = ("size", "randomness", "depth")
+    __slots__ = ("size", "randomness", "depth", "start")
 
     def __init__(self, size: int, randomness: str = "error"):
         self.size, self.randomness, self.depth = size, randomness, next(_depths)
+        self.start = engine.position()
 
     def __repr__(self):
         return f"<vmap level {self.depth}: batch of {self.size}>"
