@@ -80,6 +80,13 @@ def test_a_sparse_tensor_says_what_it_is():
         assert np.array_equal(x.to_dense().numpy(), DENSE)
 
 
+def test_old_names():
+    s = torch.sparse.FloatTensor(torch.tensor(INDICES), torch.tensor(VALUES), torch.Size((2, 3)))
+    assert isinstance(s, torch.sparse.FloatTensor) and not isinstance(s.double(), torch.sparse.FloatTensor)
+    assert not isinstance(torch.ones(2), torch.sparse.FloatTensor) and s.data.is_sparse
+    assert np.array_equal(s.to_dense().numpy(), DENSE)
+
+
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_dense_to_sparse_and_back(dims):
     x = some(4, 3, 5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import dtypes
 from ..tensor import Tensor
 from . import rules as _rules
 from .tensor import SparseCooTensor as SparseCooTensor
@@ -46,6 +47,24 @@ def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The logarithm of `softmax`."""
     return _rules.log_softmax(_sparse("log_softmax", input), dim, dtype)
+
+
+class _Typed(type):
+    dtype: Any
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, SparseCooTensor) and instance.dtype is cls.dtype
+
+    def __call__(cls, *args: Any) -> SparseCooTensor:
+        return sparse_coo_tensor(*args, dtype=cls.dtype)
+
+
+def _typed(name: str, dtype: Any) -> Any:
+    return _Typed(name, (), {"dtype": dtype, "__doc__": f"Old name: a COO tensor of {dtype}.", "__module__": "torch.sparse"})
+
+
+FloatTensor, DoubleTensor = _typed("FloatTensor", dtypes.float32), _typed("DoubleTensor", dtypes.float64)
+LongTensor, IntTensor = _typed("LongTensor", dtypes.int64), _typed("IntTensor", dtypes.int32)
 
 
 class check_sparse_tensor_invariants:

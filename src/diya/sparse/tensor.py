@@ -97,6 +97,10 @@ class SparseTensor(Tensor):
     def detach(self):
         return self._like(self._data.detach())
 
+    @property
+    def data(self):  # type: ignore[override]
+        return self.detach()
+
     # -- what has no rule as an operator -------------------------------------------------------------------------------------
 
     def stride(self, dim=None):
