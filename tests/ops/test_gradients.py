@@ -116,7 +116,7 @@ def whole(call: dict):
 
     def f(*xs):
         mapping = {id(a): b for a, b in zip(leaves, xs, strict=True)}
-        found = list(flatten(function(*replaced(args, mapping), **replaced(kwargs, mapping))))
+        found = list(flatten(function(*replaced(args, mapping), **replaced(kwargs, mapping))))  # pyright: ignore[reportOptionalIterable]
         return tuple(found[i] for i in which)
     return (f, tuple(leaves), size) if np.isfinite(size) else None
 
