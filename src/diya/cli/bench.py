@@ -340,7 +340,8 @@ def _caption(results: dict, threads: str) -> str:
     kind = "CPU time" if threads == "1" else "wall time"
     return (f"Time of a step beside PyTorch {results['machine']['torch']} eager ({kind}), {_threads(threads)}, "
             f"{results['machine']['cpu']}, {results['date']}: the median of interleaved rounds. Below 1.00 diya is faster. "
-            "The floor is what diya's kernels would take at this core's measured peak (and how often it fits in a step).")
+            "The floor is what diya's kernels would take at this core's measured peak (and how often it fits in a step). "
+            "First steps are wall time, which other work on the machine lengthens.")
 
 
 def _cpu() -> str:
