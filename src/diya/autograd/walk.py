@@ -201,6 +201,8 @@ def _accumulate_values(gradients: list[tuple[AccumulateGrad, Node]]) -> None:
         t = leaf.variable
         if t._grad is None:
             t._grad = from_node(value)
+        elif t._grad.is_sparse:
+            t._grad = t._grad + from_node(value)
         else:
             t._grad.add_(from_node(value))
 
