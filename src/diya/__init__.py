@@ -125,16 +125,16 @@ def __getattr__(name: str) -> _Any:
     import importlib
     if name in _LAZY:
         try:
-            return importlib.import_module("." + _LAZY[name], __name__)
+            return importlib.import_module("." + _LAZY[name], __package__)
         except ModuleNotFoundError as error:
-            if error.name and error.name.startswith(__name__ + "."):
+            if error.name and error.name.startswith(__package__ + "."):
                 raise AttributeError(f"diya has no module {name!r} yet") from None
             raise
     if name == "torch":  # PyTorch's package holds itself under this name
         import sys
-        return sys.modules[__name__]
+        return sys.modules[__package__]
     if name in _FROM:
-        value = getattr(importlib.import_module("." + _FROM[name], __name__), name)
+        value = getattr(importlib.import_module("." + _FROM[name], __package__), name)
         globals()[name] = value
         return value
     if name.startswith("_foreach_"):

@@ -90,7 +90,7 @@ if __name__ == "__main__":
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         print(pool.map(child, [4]))
 """)
-    assert done.stdout == "diya.nn\n[('diya', 6)]\n", done.stderr
+    assert done.stdout == "diya.nn\n[('torch', 6)]\n", done.stderr
 
 
 def test_a_torch_that_is_there_already_is_not_replaced(monkeypatch):

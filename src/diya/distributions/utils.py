@@ -121,3 +121,6 @@ def vec_to_tril_matrix(vec: Tensor, diag: int = 0) -> Tensor:
                          "a square D x D matrix.")
     position = (mask.flatten().cumsum(0) - 1).clamp(min=0)
     return (vec.index_select(-1, position) * mask.flatten()).reshape(vec.shape[:-1] + (n, n))
+
+
+_sum_rightmost = sum_rightmost  # the name that libraries import
