@@ -61,6 +61,11 @@ def test_channels_last(name):
     assert out.is_contiguous(memory_format=diya.channels_last) and not out.is_contiguous(), out.stride()
 
 
+def test_channels_last_on_the_tape():
+    out = F.max_pool2d(image().requires_grad_(), 2)
+    assert out.requires_grad and out.is_contiguous(memory_format=diya.channels_last)
+
+
 @pytest.mark.parametrize("name", ROW_MAJOR)
 def test_row_major(name):
     assert ROW_MAJOR[name](image()).is_contiguous()

@@ -231,11 +231,10 @@ def _max_pool(name: str, rank: int, input: Tensor, kernel, stride, padding, dila
     plain = input.detach()
     out = _max_values(plain, w)
     at = laid_like(input, _max_indices(plain, out, w)) if indices else None
-    out = laid_like(input, out)
     if modes.grad and input.requires_grad:
         track(_MAX_POOL[rank - 1], (out,), (input,), (node,), {"windows": w})
         out = snapshot(out)  # the tape keeps the values: writing to the result in place is allowed
-    return out, at
+    return laid_like(input, out), at
 
 
 def _make_max_pool(rank: int) -> None:
