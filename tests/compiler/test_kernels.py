@@ -312,3 +312,10 @@ def test_random_graphs(seed):
     if outputs:
         half = any(n.type.dtype in FLOATS[2:] for n in m.code)
         check(m.graph(*outputs, donated=donated), m.arguments, rtol=3e-2 if half else 1e-4, atol=3e-2 if half else 1e-4)
+
+
+@pytest.mark.parametrize("seed", [1958493, 2156, 3253, 9049])
+def test_a_failure_is_no_less_one_for_being_overwritten(seed):
+    m, outputs, donated = random_graph(random.Random(seed))
+    half = any(n.type.dtype in FLOATS[2:] for n in m.code)
+    check(m.graph(*outputs, donated=donated), m.arguments, rtol=3e-2 if half else 1e-4, atol=3e-2 if half else 1e-4)

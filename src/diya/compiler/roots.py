@@ -65,7 +65,9 @@ class Roots:
     def find_aliases(self) -> None:
         """Views of all elements in order, and reductions over nothing, are their operand."""
         alias = self.alias
+        may_fail: list[bool] = []   # and so must be computed, even if its result is overwritten whole
         for i, n in enumerate(self.code):
+            may_fail.append(n.op.faults or faults(self.graph, i) or any(may_fail[j] for j in n.inputs))
             if not self.can[i]:
                 continue  # a copy of it would be a kernel
             if n.op.kind == "view" and n.op.name == "view":
@@ -76,7 +78,7 @@ class Roots:
             elif n.op.kind == "write":
                 shape, strides, offset = n.attrs
                 if offset == 0 and n.type.numel == self.code[n.inputs[1]].type.numel and n.type.numel and \
-                        views.is_contiguous(shape, strides):
+                        views.is_contiguous(shape, strides) and not may_fail[n.inputs[0]]:
                     alias[i] = alias[n.inputs[1]]       # nothing of what was there remains
             elif n.op.kind == "reduce" and n.type.numel == self.code[n.inputs[0]].type.numel and \
                     n.op.name in ("sum", "prod", "amax", "amin") and n.type.numel:

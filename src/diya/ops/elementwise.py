@@ -35,18 +35,21 @@ def _lgamma(x):
     return special.lgamma(x).astype(x.dtype)
 
 
+def _refuse_zero(a, b) -> None:
+    """Integers are not divided by zero, where there is anything to divide."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype.kind in "ui" and np.any(b == 0) and 0 not in np.broadcast_shapes(a.shape, b.shape):
+        raise RuntimeError("ZeroDivisionError")
+
+
 def _floor_divide(a, b):
-    if np.asarray(a).dtype.kind in "ui":
-        if np.any(np.asarray(b) == 0):
-            raise RuntimeError("ZeroDivisionError")
-        return np.floor_divide(a, b)
+    _refuse_zero(a, b)
     return np.floor_divide(a, b)
 
 
 def _remainder(a, b):
+    _refuse_zero(a, b)
     if np.asarray(a).dtype.kind in "ui":
-        if np.any(np.asarray(b) == 0):
-            raise RuntimeError("ZeroDivisionError")
         return np.remainder(a, b)
     a, b = np.asarray(a), np.asarray(b)
     m = np.fmod(a, b)
@@ -54,8 +57,7 @@ def _remainder(a, b):
 
 
 def _fmod(a, b):
-    if np.asarray(a).dtype.kind in "ui" and np.any(np.asarray(b) == 0):
-        raise RuntimeError("ZeroDivisionError")
+    _refuse_zero(a, b)
     return np.fmod(a, b)
 
 
@@ -174,9 +176,8 @@ def div(input, other, *, rounding_mode=None):
 
 
 def _trunc_div(a, b):
+    _refuse_zero(a, b)
     if np.asarray(a).dtype.kind in "ui":
-        if np.any(np.asarray(b) == 0):
-            raise RuntimeError("ZeroDivisionError")
         return ((a - np.fmod(a, b)) // b).astype(np.asarray(a).dtype)
     return np.trunc(np.true_divide(a, b))
 
