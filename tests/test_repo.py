@@ -41,7 +41,7 @@ def test_the_package_imports_nothing_else():
         for name in imports_of(path):
             if path.parts[-2] == "demo" and name == "data":
                 continue
-            optional = {"torch": ("bench.py", "benchmark.py"), "safetensors": ()}.get(name, ())
+            optional = {"torch": ("bench.py", "benchmark.py"), "tqdm": ("hub.py",)}.get(name, ())
             assert name in allowed or path.name in optional, f"{path.relative_to(ROOT)} imports {name}"
 
 

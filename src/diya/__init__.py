@@ -127,7 +127,7 @@ def __getattr__(name: str) -> _Any:
         try:
             return importlib.import_module("." + _LAZY[name], __package__)
         except ModuleNotFoundError as error:
-            if error.name and error.name.startswith(__package__ + "."):
+            if error.name and error.name.startswith(f"{__package__}."):
                 raise AttributeError(f"diya has no module {name!r} yet") from None
             raise
     if name == "torch":  # PyTorch's package holds itself under this name
