@@ -143,7 +143,8 @@ def _to_copy(self, *, dtype=None, layout=None, device=None, pin_memory=None, non
 
 
 # PyTorch's names of steps that methods take.
-_STEPS = {"slice": _slice, "_to_copy": _to_copy, "alias": lambda self: self.view(self.shape), "_pin_memory": lambda self: self.clone(),
+_STEPS = {"slice": _slice, "_to_copy": _to_copy, "alias": lambda self: self.view(self.shape),
+          "_pin_memory": lambda self: self.clone(),
           "_local_scalar_dense": lambda self: self.item(), "_unsafe_view": lambda self, size: self.view(size),
           "index": lambda self, indices: self[tuple(slice(None) if i is None else i for i in indices)],
           "sym_size": lambda self, dim=None: self.size(dim), "_is_all_true": lambda self: self.all()}
