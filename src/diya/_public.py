@@ -51,8 +51,8 @@ def can_cast(from_: DType, to: DType) -> bool:
 
 def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",
             mode: str | None = None, options: dict | None = None, disable: bool = False) -> Any:
-    """``torch.compile``. diya compiles every program that comes again, with or without it; here it also compiles at the
-    first call. Modules are returned as they are, functions wrapped."""
+    """``torch.compile``. diya compiles every program that comes again, with or without it, so this changes nothing: modules are
+    returned as they are, functions wrapped."""
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options,
                                  disable=disable)
