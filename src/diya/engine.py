@@ -1,7 +1,7 @@
 """Recording and running: operations append nodes; a flush runs all that is pending and alive as one program.
 
 ``record`` infers, raises at once, and appends. ``flush`` (an observation, ``optimizer.step()``, a bound on what is
-pending) turns the pending nodes that somebody still needs into a program (see `diya.trace`); the first time a program is
+pending) turns the pending nodes that somebody still needs into a program (see `diya.structure`); the first time a program is
 met it is interpreted, from the second time on it runs compiled (see ``Tier``).
 """
 
@@ -21,7 +21,7 @@ from .dtypes import dtype as DType
 from .familiar import familiar, note
 from .graph import LEAF, PRIMITIVES, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
 from .runtime.buffer import Buffer
-from .trace import IN_LIST, MAX_RUNS, Run, Trace, dying, held_outside, structure, work_out  # noqa: F401 (IN_LIST: for storage)
+from .structure import IN_LIST, MAX_RUNS, Run, Trace, dying, held_outside, structure, work_out  # noqa: F401 (IN_LIST: for storage)
 
 MAX_PENDING = 8192             # nodes; a loop that observes nothing is flushed here
 MAX_PENDING_BYTES = 256 << 20  # bytes of data made since the last flush, which pending nodes may hold
