@@ -19,7 +19,7 @@ from .device import device as Device
 from .dtypes import dtype as DType
 from .graph import PRIMITIVES, Node, Size, Type, contiguous_strides, type_of
 from .runtime.arrays import copy as copied
-from .runtime.buffer import Buffer
+from .runtime.buffer import Buffer, allocate
 from .storage import COMPARED_BYTES, Storage
 
 
@@ -189,8 +189,12 @@ class Tensor:
             if node.value is None:
                 storage.buffer()
                 node = storage.node
-            if type.nbytes <= COMPARED_BYTES and self._strides is None and node.type.nbytes == type.nbytes:
-                return storage.snapshot(type)
+            if self._strides is None and node.type.nbytes == type.nbytes:
+                if type.nbytes <= COMPARED_BYTES:
+                    return storage.snapshot(type)
+                own = allocate(type.nbytes)
+                np.copyto(own.array, node.value.array)
+                return engine.leaf(own, type)
             return engine.leaf(Buffer.of(copied(self._array_of(node))), type)
         return self._view_of(storage.node)
 
