@@ -21,14 +21,18 @@ from .record import is_number, operator
 # -- primitives --------------------------------------------------------------------------------------------------------
 
 
+class OutOfRange(IndexError, RuntimeError):
+    """A position outside of a tensor. PyTorch raises one of the two: RuntimeError for ``gather``, ``scatter`` and their like."""
+
+
 def _check(index: np.ndarray, size: int, dim: int, least: int | None = None) -> bool:
-    """Raises IndexError for a position outside [least, size), where ``least`` is −size unless given. Whether all are in
+    """Raises OutOfRange for a position outside [least, size), where ``least`` is −size unless given. Whether all are in
     [0, size)."""
     if not index.size or int(index.view(np.uint64).max()) < size:  # one pass: negative ones are huge as unsigned
         return True
     low, high = int(index.min()), int(index.max())
     if low < (-size if least is None else least) or high >= size:
-        raise IndexError(f"index {high if high >= size else low} is out of bounds for dimension {dim} with size {size}")
+        raise OutOfRange(f"index {high if high >= size else low} is out of bounds for dimension {dim} with size {size}")
     return False
 
 
