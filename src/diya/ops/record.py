@@ -514,8 +514,8 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
         def core(input, other):
             if input.__class__ is Tensor and other.__class__ is Tensor:  # the common case, spelled out
                 s, u = input._storage, other._storage
-                x = s.node if s.exports is None else input._value()
-                y = u.node if u.exports is None else other._value()
+                x = s.node if s.exports is None else input._read()
+                y = u.node if u.exports is None else other._read()
                 sig = known.get((x.type, y.type))
                 if sig is not None and x.type is input._type and y.type is other._type and input._strides is None \
                         and other._strides is None and input._base is None and other._base is None and not engine.debug_lines:
