@@ -11,17 +11,18 @@ import _signal  # pyright: ignore[reportMissingImports]  # what `signal` wraps; 
 import os
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from . import background, interpret
+from .bounded import Bounded
 from .counters import counters
 from .dtypes import dtype as DType
 from .familiar import familiar, note
-from .graph import LEAF, PRIMITIVES, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
+from .graph import LEAF, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
 from .runtime.buffer import Buffer
-from .structure import IN_LIST, MAX_RUNS, Run, Trace, dying, held_outside, structure, work_out  # noqa: F401 (IN_LIST: for storage)
+from .structure import MAX_RUNS, Trace, dying, held_outside, structure, work_out
 
 MAX_PENDING = 8192             # nodes; a loop that observes nothing is flushed here
 MAX_PENDING_BYTES = 256 << 20  # bytes of data made since the last flush, which pending nodes may hold
@@ -255,10 +256,8 @@ class Program:
                           n.op.kind == "view" and n.type.numel >= LARGE_VIEW for n in graph.code)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-_programs: OrderedDict[tuple, Program] = OrderedDict()
-_programs_size = 0
-_traces: OrderedDict[tuple, Trace] = OrderedDict()
-_traces_size = 0
+_programs = Bounded(MAX_PROGRAM_NODES)
+_traces = Bounded(MAX_TRACE_NODES)
 
 
 def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
@@ -292,13 +291,17 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
         _run(nodes, wanted, keep_views)
 
 
+_AS_IT_IS = nullcontext()
 _failed = False  # whether any node ever failed: only then need a flush look for what a failure poisons
 
 
 def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
     global _failed
     key, leaves = structure(nodes, wanted, keep_views)
-    trace = _trace(key, nodes, leaves)
+    trace = _traces.get(key)
+    if trace is None:
+        trace = Trace(nodes, leaves)
+        _traces.put(key, trace, len(nodes))
     what = held_outside(nodes, trace), dying(leaves, trace)
     run = trace.runs.get(what)
     if run is None:
@@ -312,11 +315,12 @@ def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
     if not run.outputs:
         return
     try:
-        if run.donates:  # once a program writes over its arguments it must not be run again: an interrupt waits
-            with _InterruptsWait():
-                _finish(run, nodes, run_program(run.program, [leaves[k].value for k in run.arguments], wanted is not None))
-        else:
-            _finish(run, nodes, run_program(run.program, [leaves[k].value for k in run.arguments], wanted is not None))
+        # Once a program writes over its arguments it must not be run again: an interrupt waits.
+        with _InterruptsWait() if run.donates else _AS_IT_IS:
+            results = run_program(run.program, [leaves[k].value for k in run.arguments], wanted is not None)
+            for i, value in zip(run.outputs, results, strict=True):
+                n = nodes[i]
+                n.value, n.inputs = value, ()
     except BaseException:
         if nodes[run.outputs[-1]].value is None:
             for i in run.deferred:
@@ -331,39 +335,15 @@ def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
             raise describe_fault(nodes[i].value)
 
 
-def _finish(run: Run, nodes: list[Node], results: list) -> None:
-    """Gives the nodes that are wanted their values: they are leaves from now on."""
-    for i, value in zip(run.outputs, results, strict=True):
-        n = nodes[i]
-        n.value, n.inputs = value, ()
-
-
-def _trace(key: tuple, nodes: list[Node], leaves: list[Node]) -> Trace:
-    global _traces_size
-    trace = _traces.get(key)
-    if trace is not None:
-        _traces.move_to_end(key)
-        return trace
-    trace = _traces[key] = Trace(nodes, leaves)
-    _traces_size += len(nodes)
-    while _traces_size > MAX_TRACE_NODES and len(_traces) > 1:
-        _traces_size -= len(_traces.popitem(last=False)[1].nodes)
-    return trace
-
-
 def _program(key: tuple, graph: Callable[[], Graph]) -> Program:
-    global _programs_size
     program = _programs.get(key)
     if program is not None:
         counters.cache_hits += 1
-        _programs.move_to_end(key)
         return program
     made = graph()
-    program = _programs[key] = Program(made.verify() if checks else made)
+    program = Program(made.verify() if checks else made)
+    _programs.put(key, program, len(made.code))
     counters.programs_met += 1
-    _programs_size += len(made.code)
-    while _programs_size > MAX_PROGRAM_NODES and len(_programs) > 1:
-        _programs_size -= len(_programs.popitem(last=False)[1].graph.code)
     return program
 
 
@@ -372,17 +352,17 @@ class Lines:
     that were met without lines, since lines are no part of a program's key."""
 
     def __enter__(self):
-        self.swap(True, OrderedDict(), 0, OrderedDict(), 0)
+        self.swap(True, Bounded(MAX_PROGRAM_NODES), Bounded(MAX_TRACE_NODES))
         return self
 
-    def swap(self, lines, programs, programs_size, traces, traces_size) -> None:
-        global debug_lines, _programs, _programs_size, _traces, _traces_size
+    def swap(self, lines: bool, programs: Bounded, traces: Bounded) -> None:
+        global debug_lines, _programs, _traces
         try:
             flush()
         finally:
             with _lock:
-                self.before = debug_lines, _programs, _programs_size, _traces, _traces_size
-                debug_lines, _programs, _programs_size, _traces, _traces_size = lines, programs, programs_size, traces, traces_size
+                self.before = debug_lines, _programs, _traces
+                debug_lines, _programs, _traces = lines, programs, traces
 
     def __exit__(self, *_):
         self.swap(*self.before)
@@ -521,7 +501,3 @@ def _compile(program: Program):
         from .explanation import show
         show(program, compiled, debug)
     return compiled
-
-
-def lookup(name: str) -> Primitive:
-    return PRIMITIVES[name]

@@ -16,6 +16,7 @@ from . import engine
 from .dtypes import uint8
 from .graph import Node, Type, type_of
 from .runtime.buffer import Buffer, allocate
+from .structure import IN_LIST
 
 COMPARED_BYTES = 16 << 10  # of exported memory up to this size the last copy serves again while it is still right
 
@@ -85,7 +86,7 @@ class Storage:
             engine.flush(keep_views=False)  # what was recorded on this memory runs before numpy can write to it
             # Another storage, the tape, or a part of the buffer holds the value (or this is a part of another's): they keep
             # it, and this memory is a copy.
-            if getrefcount(self.node) > engine.IN_LIST or getrefcount(buffer) > engine.IN_LIST + 1 or buffer.whole is not None:
+            if getrefcount(self.node) > IN_LIST or getrefcount(buffer) > IN_LIST + 1 or buffer.whole is not None:
                 buffer = allocate(self.nbytes)
                 buffer.array[:] = self.buffer().array
                 self.node = engine.leaf(buffer, self.node.type)

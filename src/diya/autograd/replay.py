@@ -7,12 +7,11 @@ time a form is met, what the walk records becomes a `Recording`.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from contextlib import suppress
 from itertools import count
 from operator import attrgetter
 
 from .. import engine, recording
+from ..bounded import Bounded
 from ..graph import Node
 from ..recording import frozen
 from .modes import modes
@@ -20,8 +19,10 @@ from .tape import AccumulateGrad, GradNode, Parameters, SavedOutputs
 
 MAX_STEPS = 100_000  # of all recordings together
 
-_recordings: OrderedDict[tuple, tuple | None] = recording.memory(OrderedDict)  # by form; None where it was met once
-_size = 0
+FORM = 25            # what a form weighs at least
+
+_MET_ONCE = ()
+_recordings = recording.memory(lambda: Bounded(MAX_STEPS))  # by form
 _sequence = attrgetter("sequence")
 
 
@@ -97,32 +98,22 @@ def read(root: GradNode, nr: int, g) -> Tape | None:
 def find(tape: Tape) -> tuple | None | bool:
     """(recording, positions of the nodes that it is for, those that were applied), None if the form is to be recorded now,
     False if it was met for the first time."""
-    found = _recordings.get(tape.form, False)
-    if found is False:
-        _recordings[tape.form] = None
-        if len(_recordings) > 4096:
-            _recordings.popitem(last=False)
-    elif found:
-        with suppress(KeyError):  # another thread has let it go
-            _recordings.move_to_end(tape.form)
-    return found
+    found = _recordings.get(tape.form)
+    if found is None:
+        _recordings.put(tape.form, _MET_ONCE, FORM)
+        return False
+    return found or None
 
 
 def keep(tape: Tape, capture: recording.Capture, gradients: list[tuple[AccumulateGrad, Node]], applied: list) -> None:
     """Remembers what the walk of a tape recorded."""
-    global _size
     made = capture.recording([g for _, g in gradients])
     if made is None:
-        _recordings.pop(tape.form, None)
+        _recordings.drop(tape.form)
         return
     index = {fn: i for i, fn in enumerate(tape.nodes)}
-    if len(_recordings) <= 1:
-        _size = 0
-    _recordings[tape.form] = made, [index[a] for a, _ in gradients], [index[fn] for fn in applied]
-    _size += len(made.steps)
-    while _size > MAX_STEPS and len(_recordings) > 1:
-        old = _recordings.popitem(last=False)[1]
-        _size -= len(old[0].steps) if old else 0
+    found = made, [index[a] for a, _ in gradients], [index[fn] for fn in applied]
+    _recordings.put(tape.form, found, max(FORM, len(made.steps)))
 
 
 def again(tape: Tape, found: tuple, retain_graph: bool) -> list[tuple[AccumulateGrad, Node]]:

@@ -23,7 +23,7 @@ from ..graph import Affine, Contraction
 from . import depthwise
 from .emit.contraction import Access, Form, Reading, Tile, kernel, tile_of
 from .loops import Launch
-from .operands import Epilogue, Operand, Problem, Stream, classify, merge, run_length, steps_of, streams_of
+from .operands import Epilogue, Operand, Problem, Stream, classify, merge, run_length, steps_of, streams_of, walks
 
 # Up to so many rows a product is bound by reading b.
 SKINNY = 16
@@ -125,13 +125,7 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
         numbers.update({f"b{d}.lane": steps[len(sa) + 1 + d] for d in range(len(sb) - 1)})
     for x, checked in (("a", sa[1:]), ("b", sb[1:])):
         numbers.update({f"{x}.{d}.size": s.size for d, s in enumerate(checked)})
-    for g in "zmnkt":
-        names = form.streams(g)
-        if g == "z":
-            numbers.update({f"{name}.first": s.first for name, s in zip(names, streams[g], strict=True)})
-        for axis, (size, steps) in enumerate(axes[g]):
-            numbers[f"{g}{axis}"] = size
-            numbers.update({f"{name}.{g}{axis}": step for name, step in zip(names, steps, strict=True)})
+    numbers.update(walks(form, streams, axes))
     work = prod(c.sizes) / (tile.lanes * 4.0)  # nanoseconds, at two thirds of two vectors of products a cycle
     return Problem(form, numbers, tasks, scratch, work, partial(kernel, form)), swapped
 

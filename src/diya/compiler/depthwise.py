@@ -14,7 +14,7 @@ from ..dtypes import float32, float64
 from ..graph import Contraction
 from .emit.contraction import Access, Tile
 from .emit.depthwise import Planes, kernel
-from .operands import Epilogue, Operand, Problem, Stream, classify, merge, steps_of, streams_of
+from .operands import Epilogue, Operand, Problem, Stream, classify, merge, steps_of, streams_of, walks
 
 TAPS = 1024       # of a filter, at most
 AT_ONCE = 8       # sums that hide the latency of one another
@@ -98,12 +98,6 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
         numbers[f"scratch.{name}"] = at
         at += (nbytes + 63) // 64 * 64
     numbers.update({f"b.{d}.size": s.size for d, s in enumerate((*rows, *lanes))})
-    for g in "zmnkt":
-        names = form.streams(g)
-        if g == "z":
-            numbers.update({f"{name}.first": s.first for name, s in zip(names, streams[g], strict=True)})
-        for axis, (count, steps) in enumerate(axes[g]):
-            numbers[f"{g}{axis}"] = count
-            numbers.update({f"{name}.{g}{axis}": q for name, q in zip(names, steps, strict=True)})
+    numbers.update(walks(form, streams, axes))
     tasks = size["z"] * numbers["m.tasks"]
     return Problem(form, numbers, tasks, at, prod(c.sizes) / (width * 2.0), partial(kernel, form)), swapped  # pyright: ignore[reportArgumentType]

@@ -128,3 +128,14 @@ def classify(c: Contraction) -> tuple[list[int], list[int], list[int], list[int]
 def dense(d: dtype, shape: tuple[int, ...]) -> Operand:
     """A whole row-major buffer as an operand."""
     return Operand(d, tuple(shape), contiguous_strides(shape))
+
+
+def walks(form, streams: dict[str, list], axes: dict[str, list]) -> dict[str, int]:
+    """The numbers behind `emit.contraction.walk_names`: where each stream starts, how long axes are, and the steps along
+    them."""
+    numbers = {f"{name}.first": s.first for name, s in zip(form.streams("z"), streams["z"], strict=True)}
+    for g in "zmnkt":
+        for axis, (size, steps) in enumerate(axes[g]):
+            numbers[f"{g}{axis}"] = size
+            numbers.update({f"{name}.{g}{axis}": step for name, step in zip(form.streams(g), steps, strict=True)})
+    return numbers

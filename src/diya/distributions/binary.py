@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from . import constraints
 from .distribution import Distribution, ExponentialFamily
 from .positive import Gamma
-from .transformed_distribution import TransformedDistribution
+from .transformed_distribution import Relaxed
 from .transforms import SigmoidTransform
 from .utils import broadcast_all, clamp_probs, lazy_property, logits_to_probs, probs_to_logits, replaced, tiny_of
 
@@ -253,7 +253,7 @@ class LogitRelaxedBernoulli(BinaryLogits):
         return diya.as_tensor(self.temperature).log() + off - 2 * off.exp().log1p()
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class RelaxedBernoulli(Relaxed):
     """Numbers in (0, 1) that come near Bernoulli samples as ``temperature`` falls (Maddison et al., "The concrete
     distribution", 2017)."""
 
@@ -263,18 +263,6 @@ class RelaxedBernoulli(TransformedDistribution):
 
     def __init__(self, temperature, probs=None, logits=None, validate_args: bool | None = None):
         super().__init__(LogitRelaxedBernoulli(temperature, probs, logits), SigmoidTransform(), validate_args)
-
-    @property
-    def temperature(self):
-        return self.base_dist.temperature
-
-    @property
-    def logits(self):
-        return self.base_dist.logits
-
-    @property
-    def probs(self):
-        return self.base_dist.probs
 
 
 class Poisson(ExponentialFamily):

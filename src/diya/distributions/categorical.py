@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from . import constraints
 from .binary import Binomial, one_of
 from .distribution import Distribution
-from .transformed_distribution import TransformedDistribution
+from .transformed_distribution import Relaxed
 from .transforms import ExpTransform
 from .utils import broadcast_all, clamp_probs, lazy_property, logits_to_probs, probs_to_logits, replaced
 
@@ -226,7 +226,7 @@ class ExpRelaxedCategorical(_OverCategories):
         return (score - score.logsumexp(-1, keepdim=True)).sum(-1) + log_scale
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(Relaxed):
     """Vectors in the simplex that come near one-hot ones as ``temperature`` falls (Maddison et al., "The concrete
     distribution", 2017)."""
 
@@ -236,15 +236,3 @@ class RelaxedOneHotCategorical(TransformedDistribution):
 
     def __init__(self, temperature, probs=None, logits=None, validate_args: bool | None = None):
         super().__init__(ExpRelaxedCategorical(temperature, probs, logits, validate_args), ExpTransform(), validate_args)
-
-    @property
-    def temperature(self):
-        return self.base_dist.temperature
-
-    @property
-    def logits(self):
-        return self.base_dist.logits
-
-    @property
-    def probs(self):
-        return self.base_dist.probs

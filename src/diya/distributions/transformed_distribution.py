@@ -86,3 +86,19 @@ class TransformedDistribution(Distribution):
 
     def icdf(self, value):
         return self._through(self.base_dist.icdf(self._monotonized(value)))
+
+
+class Relaxed(TransformedDistribution):
+    """A distribution whose parameters are those of the relaxed one that it transforms."""
+
+    @property
+    def temperature(self):
+        return self.base_dist.temperature
+
+    @property
+    def logits(self):
+        return self.base_dist.logits
+
+    @property
+    def probs(self):
+        return self.base_dist.probs

@@ -25,6 +25,15 @@ def _basis(x: Tensor) -> Tensor:
     return eye(n, dtype=x.dtype).reshape(n, *x.shape)
 
 
+def _differentiated(name: str, func: Callable, args, argnums, kwargs, has_aux: bool):
+    """The function's run, its outputs and how to put them together again; inputs and outputs are real tensors."""
+    found = Differentiated(func, args, argnums, kwargs, has_aux, name)
+    outs, rebuild = only_tensors(found.result, lambda kind: f"{name}: Expected f(*args) to return only tensors, got {kind}")
+    _real(name, "inputs", found.variables)
+    _real(name, "outputs", outs)
+    return found, outs, rebuild
+
+
 def jacrev(func: Callable, argnums=0, *, has_aux: bool = False, chunk_size: int | None = None,
            _preallocate_and_copy: bool = False) -> Callable:
     """The Jacobian by backward, an element of the output each: shape output.shape + input.shape.
@@ -33,10 +42,7 @@ def jacrev(func: Callable, argnums=0, *, has_aux: bool = False, chunk_size: int 
     """
     @wraps(func)
     def call(*args, **kwargs):
-        found = Differentiated(func, args, argnums, kwargs, has_aux, "jacrev")
-        outs, rebuild = only_tensors(found.result, lambda kind: f"jacrev: Expected f(*args) to return only tensors, got {kind}")
-        _real("jacrev", "inputs", found.variables)
-        _real("jacrev", "outputs", outs)
+        found, outs, rebuild = _differentiated("jacrev", func, args, argnums, kwargs, has_aux)
         jacobians = []
         for out in outs:
             if not math.prod(out.shape):
@@ -58,10 +64,7 @@ def jacfwd(func: Callable, argnums=0, has_aux: bool = False, *, randomness: str 
     """
     @wraps(func)
     def call(*args, **kwargs):
-        found = Differentiated(func, args, argnums, kwargs, has_aux, "jacfwd")
-        outs, rebuild = only_tensors(found.result, lambda kind: f"jacfwd: Expected f(*args) to return only tensors, got {kind}")
-        _real("jacfwd", "inputs", found.variables)
-        _real("jacfwd", "outputs", outs)
+        found, outs, rebuild = _differentiated("jacfwd", func, args, argnums, kwargs, has_aux)
         push = Linear(found.scope, outs, found.edges)
         columns: list[list[Tensor]] = []
         for k, v in enumerate(found.variables):

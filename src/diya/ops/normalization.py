@@ -18,6 +18,7 @@ from .elementwise import maximum, rsqrt
 from .movement import laid_like
 from .norm import norm
 from .record import operator
+from .ruled import ABSENT
 
 # -- the core ------------------------------------------------------------------------------------------------------------
 
@@ -59,16 +60,11 @@ def standardised(x: Tensor, dims: tuple[int, ...], weight: Tensor | None, bias: 
         out = out if b is None else out + b
     if modes.grad and any(t is not None and t.requires_grad for t in given):
         rule = _named(name)
-        absent = _absent()
+        absent = ABSENT
         present = tuple(absent if t is None else t for t in given)
         track(rule, (out,), (*present, mean, scale), (*nodes, mean._value(), scale._value()),
               {"dims": dims, "eps": eps, **({"weight": None} if weight is None else {})})
     return out, mean, variance, scale
-
-
-def _absent():
-    from .record import _ABSENT
-    return _ABSENT
 
 
 _rules = {"NativeNorm": _STANDARDISE}
@@ -343,7 +339,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         out = plain * scale
         out = out if w is None else out * from_node(nodes[1])
     if modes.grad and (x.requires_grad or w is not None and w.requires_grad):
-        track(_RMS, (out,), (x, _absent() if w is None else w, scale), (*nodes, scale._value()),
+        track(_RMS, (out,), (x, ABSENT if w is None else w, scale), (*nodes, scale._value()),
               {"dims": dims, "eps": eps, **({"weight": None} if w is None else {})})
     return out.to(input.dtype)
 

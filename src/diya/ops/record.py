@@ -24,7 +24,6 @@ from ..dtypes import promote_types
 from ..graph import Node, Primitive
 from ..tensor import Tensor, assign, check_inplace, from_node, strided_from_node
 from . import ruled
-from .ruled import ABSENT as _ABSENT  # noqa: F401
 from .ruled import with_rule
 
 overrides_exist = False  # whether calls may go elsewhere: a Tensor subclass overrides __torch_function__, or a mode is on

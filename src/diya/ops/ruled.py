@@ -56,6 +56,13 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
     def plain(values: tuple):
         return function(*values[:count], **dict(zip(keywords, values[count:], strict=True)))
 
+    def untaped(values: tuple):
+        grad, modes.grad = modes.grad, False
+        try:
+            return plain(values)
+        finally:
+            modes.grad = grad
+
     def run(values: tuple):
         tensors = tensors_of(values)
         rest = others_of(values)
@@ -93,14 +100,8 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         if call is not None and call.zeros and any(math.copysign(1, rest[i]) < 0 for i in call.zeros):
             call = None
         if call is None:
-            if result is None and not tape:
-                return plain(values)
             if result is None:
-                modes.grad = False
-                try:
-                    result = plain(values)
-                finally:
-                    modes.grad = True
+                result = untaped(values) if tape else plain(values)
             if not tape:
                 return result
             outs = tuple(result) if isinstance(result, tuple) else (result,)
@@ -139,13 +140,9 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         given = list(values)
         for i, t in zip(inputs, stand_ins, strict=True):
             given[i] = t
-        grad, modes.grad = modes.grad, False
         capture = recording.Capture([n for n in nodes if n is not None])
-        try:
-            with capture:
-                result = plain(tuple(given))
-        finally:
-            modes.grad = grad
+        with capture:
+            result = untaped(tuple(given))
         outs = result if isinstance(result, tuple) else (result,)
         storages = {id(t._storage): t for t in stand_ins if t is not None}
         for t in outs:

@@ -148,12 +148,17 @@ class Form(NamedTuple):
         names += [f"b{d}.lane" for d in range(self.b.checks) if self.ragged]
         names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k", "t", "masks")]
         names += [f"{x}.{d}.size" for x, r in (("a", self.a), ("b", self.b)) for d in range(r.checks)]
-        names += [f"{s}.first" for s in self.streams("z")]
-        for group, rank in zip("zmnkt", self.ranks, strict=True):
-            for axis in range(rank):
-                names.append(f"{group}{axis}")
-                names += [f"{s}.{group}{axis}" for s in self.streams(group)]
-        return names
+        return names + walk_names(self)
+
+
+def walk_names(form) -> list[str]:
+    """The names, among a kernel's ``args``, of what `operands.walks` gives."""
+    names = [f"{s}.first" for s in form.streams("z")]
+    for group, rank in zip("zmnkt", form.ranks, strict=True):
+        for axis in range(rank):
+            names.append(f"{group}{axis}")
+            names += [f"{s}.{group}{axis}" for s in form.streams(group)]
+    return names
 
 
 class _Vectors(Builder):

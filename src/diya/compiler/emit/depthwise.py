@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...dtypes import dtype
-from .contraction import Access, Kernel, Tile, _Along, _Map
+from .contraction import Access, Kernel, Tile, _Along, _Map, walk_names
 from .llvm import Value
 
 
@@ -68,12 +68,7 @@ class Planes(NamedTuple):
         names = ["M", "N", "K", "T", "m.chunk", "m.tasks", "zeros", "zeros.first"]
         names += [f"scratch.{x}" for x in ("m", "k", "t", "weights", "masks", "zeros")]
         names += [f"b.{d}.size" for d in range(self.row_checks + self.lane_checks)]
-        names += [f"{s}.first" for s in self.streams("z")]
-        for group, rank in zip("zmnkt", self.ranks, strict=True):
-            for axis in range(rank):
-                names.append(f"{group}{axis}")
-                names += [f"{s}.{group}{axis}" for s in self.streams(group)]
-        return names
+        return names + walk_names(self)
 
 
 class Depthwise(Kernel):
