@@ -8,12 +8,12 @@ it is what makes a seed mean the same here and in PyTorch 2.13 (x86-64, where it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, rejection
 
 if TYPE_CHECKING:
     from .random import Generator
@@ -259,9 +259,7 @@ def multinomial(generator: Generator, weights: np.ndarray, dtype: DType, num_sam
     w = dtypes.load_array(weights, dtype)
     rows = w.reshape(-1, categories)
     if replacement and num_samples > 1:
-        out = np.stack([_draw_with_replacement(generator, row, num_samples) for row in rows]
-                       or [np.empty((0, num_samples), np.int64)])
-        return out.reshape(*w.shape[:-1], num_samples)
+        return _draw_with_replacement(generator, rows, num_samples).reshape(*w.shape[:-1], num_samples)
     if not ((rows >= 0) & (rows < np.inf)).all():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if not (rows > 0).any(1).all():
@@ -277,17 +275,26 @@ def multinomial(generator: Generator, weights: np.ndarray, dtype: DType, num_sam
     return out.astype(np.int64).reshape(*w.shape[:-1], num_samples)
 
 
-def _draw_with_replacement(generator: Generator, weights: np.ndarray, n: int) -> np.ndarray:
-    if not (weights >= 0).all():
+def _draw_with_replacement(generator: Generator, rows: np.ndarray, n: int) -> np.ndarray:
+    if not (rows >= 0).all():
         raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
-    if not np.isfinite(weights).all():
+    if not np.isfinite(rows).all():
         raise RuntimeError("invalid multinomial distribution (encountering probability entry = infinity or NaN)")
-    cumulative = np.cumsum(weights, dtype=weights.dtype)  # one by one, which fixes the rounding
-    if not cumulative[-1] > 0:
+    cumulative = np.cumsum(rows, 1, dtype=rows.dtype)  # one by one, which fixes the rounding
+    if not (cumulative[:, -1] > 0).all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    cumulative /= cumulative[-1]
-    cumulative[-1] = 1
-    return cumulative.astype(np.float64).searchsorted(generator.doubles(n), "left")
+    cumulative /= cumulative[:, -1:]
+    cumulative[:, -1] = 1
+    u = generator.doubles(len(rows) * n).reshape(-1, n)
+    if len(rows) == 1:
+        return cumulative[0].astype(np.float64).searchsorted(u, "left")
+    # Of each row at once, by bisection: the first category whose cumulative probability is at least u.
+    found = np.zeros(u.shape, np.int64)
+    step = 1 << (rows.shape[1] - 1).bit_length()
+    while step := step >> 1:
+        further = np.minimum(found + step, rows.shape[1])
+        found = np.where(np.take_along_axis(cumulative, further - 1, 1) < u, further, found)
+    return found
 
 
 # ---- samples by rejection: how many words one takes depends on the words
@@ -300,189 +307,35 @@ def poisson(generator: Generator, rates: np.ndarray, dtype: DType) -> np.ndarray
     rates_ = dtypes.load_array(rates, dtype)
     if not (rates_ >= 0).all():
         raise RuntimeError(f"invalid Poisson rate, expected rate to be non-negative, got {rates_.min():g}")
-    return _each(generator, _poisson, dtype, rates_)
+    return _store(rejection.poissons(generator, rates_), dtype)
 
 
 def binomial(generator: Generator, counts: np.ndarray, probabilities: np.ndarray, dtype: DType) -> np.ndarray:
     """Successes in ``counts`` trials, each of the probability at the same place; both arrays of ``dtype``."""
     dtype = _dtype(dtype)
     _needs_full(dtype, "binomial_cpu")
-    return _each(generator, _binomial, dtype, dtypes.load_array(counts, dtype), dtypes.load_array(probabilities, dtype))
+    return _store(rejection.binomials(generator, dtypes.load_array(counts, dtype), dtypes.load_array(probabilities, dtype)), dtype)
 
 
 def standard_gamma(generator: Generator, concentrations: np.ndarray, dtype: DType) -> np.ndarray:
     """Gamma samples of rate 1, of the concentration at the same place of an array of ``dtype``; none is zero."""
     dtype = _dtype(dtype)
     _needs_full(dtype, "gamma_cpu")
-    return _each(generator, _gamma, dtype, dtypes.load_array(concentrations, dtype), least=_SMALLEST[dtype.name])
+    return _store(rejection.gammas(generator, dtypes.load_array(concentrations, dtype)).clip(_SMALLEST[dtype.name]), dtype)
 
 
 def dirichlet(generator: Generator, concentrations: np.ndarray, dtype: DType) -> np.ndarray:
     """Dirichlet samples (over the last dimension), strictly between 0 and 1: gamma samples over their sum."""
     dtype = _dtype(dtype)
     _needs_full(dtype, "dirichlet")
-    gammas = _each(generator, _gamma, dtypes.float64, concentrations.astype(np.float64), least=_SMALLEST["float64"])
+    gammas = rejection.gammas(generator, concentrations.astype(np.float64)).clip(_SMALLEST["float64"])
     if not gammas.ndim:
         gammas = gammas.reshape(1)
     ratios = (gammas / gammas.sum(-1, keepdims=True)).reshape(concentrations.shape).astype(dtype.numpy)
     return ratios.clip(np.finfo(dtype.numpy).tiny, np.nextafter(dtype.numpy.type(1), dtype.numpy.type(0)))
 
 
-class _Stream:
-    """A generator's uniform and normal numbers (doubles) one by one, at the price of a Python call each."""
-
-    AHEAD = 4096
-
-    def __init__(self, generator: Generator):
-        self._generator, self._ahead = generator, generator.clone_state()
-        self._block: list[float] = []
-        self._next = self._before = 0
-        self._normal = generator._cached_normal
-
-    def uniform(self) -> float:
-        if self._next == len(self._block):
-            self._before += self._next
-            self._block, self._next = self._ahead.doubles(min(self.AHEAD, 2 * self._next + 16)).tolist(), 0
-        self._next += 1
-        return self._block[self._next - 1]
-
-    def normal(self) -> float:
-        if self._normal is not None:
-            sample, self._normal = self._normal, None
-            return sample
-        angle = 2.0 * math.pi * self.uniform()
-        radius = math.sqrt(-2.0 * math.log1p(-self.uniform()))
-        self._normal = radius * math.sin(angle)
-        return radius * math.cos(angle)
-
-    def close(self) -> None:
-        """Moves the generator to where the stream is."""
-        self._generator.words32(2 * (self._before + self._next))
-        self._generator._cached_normal = self._normal
-
-
-def _each(generator: Generator, draw: Callable[..., float], dtype: dtypes.dtype, *parameters: np.ndarray,
-          least: float | None = None) -> np.ndarray:
-    """``draw(stream, *parameters)`` for the elements of arrays in their order, at least ``least`` where that is given."""
-    with generator._lock:
-        stream = _Stream(generator)
-        values = [p.astype(np.float64).reshape(-1).tolist() for p in parameters]
-        samples = np.array([draw(stream, *each) for each in zip(*values, strict=True)], np.float64)
-        stream.close()
-    out = samples.reshape(parameters[0].shape)
-    return _store(out if least is None else out.clip(least), dtype)
-
-
 _SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-1022}
-_F32 = {k: float(np.float32(v)) for k, v in {"third": 1 / 3, "squeeze": 0.0331}.items()}  # constants that PyTorch rounds
-
-
-def _gamma(stream: _Stream, alpha: float) -> float:
-    """Marsaglia & Tsang, "A simple method for generating gamma variables", 2000."""
-    scale = 1.0
-    if alpha < 1:  # a sample of alpha + 1, made smaller
-        if alpha == 0:
-            return 0.0
-        u = 1 - stream.uniform()
-        scale, alpha = (u ** (1 / alpha) if alpha > 0 else math.inf), alpha + 1
-    d = alpha - _F32["third"]
-    if not d > 0:  # a negative concentration, or NaN
-        return math.nan if math.isnan(alpha) else 0.0
-    c = 1 / math.sqrt(9 * d)
-    while True:
-        x = stream.normal()
-        while 1 + c * x <= 0:
-            x = stream.normal()
-        y = 1 + c * x
-        v, u, square = y * y * y, 1 - stream.uniform(), x * x
-        if u < 1 - _F32["squeeze"] * square * square or math.log(u) < 0.5 * square + d * (1 - v + math.log(v)):
-            return scale * d * v
-
-
-def _poisson(stream: _Stream, rate: float) -> float:
-    if rate == 0:
-        return 0
-    if rate < 10:  # as many exponential waiting times as fit
-        least, product, k = math.exp(-rate), stream.uniform(), 0
-        while product > least:
-            product *= stream.uniform()
-            k += 1
-        return k
-    # PTRS: Hoermann, "The transformed rejection method for generating Poisson random variables", 1993.
-    log_rate = math.log(rate)
-    b = 0.931 + 2.53 * math.sqrt(rate)
-    a = -0.059 + 0.02483 * b
-    log_alpha = math.log(1.1239 + 1.1328 / (b - 3.4))
-    squeeze = 0.9277 - 3.6224 / (b - 2)
-    while True:
-        u, v = stream.uniform() - 0.5, stream.uniform()
-        us = 0.5 - abs(u)
-        k = math.floor((2 * a / us + b) * u + rate + 0.43) if us else -1
-        if us >= 0.07 and v <= squeeze:
-            return k
-        if k < 0 or (us < 0.013 and v > us):
-            continue
-        if _log(v) + log_alpha - math.log(a / (us * us) + b) <= -rate + k * log_rate - math.lgamma(k + 1):
-            return k
-
-
-def _binomial(stream: _Stream, count: float, p: float) -> float:
-    if count <= 0 or p <= 0:
-        return 0
-    if p >= 1:
-        return count
-    if math.isnan(p) or math.isnan(count):
-        return math.nan
-    if p > 0.5:
-        return count - _successes(stream, count, 1 - p)
-    return _successes(stream, count, p)
-
-
-def _successes(stream: _Stream, count: float, p: float) -> float:
-    if count * p < 10:  # as many geometric waiting times as fit
-        log_failure, trials, k = math.log1p(-p), 0.0, 0
-        while True:
-            u = stream.uniform()
-            trials += math.ceil(math.log(u) / log_failure) if u and log_failure else math.inf
-            if trials > count:
-                return k
-            k += 1
-    # BTRS: Hoermann, "The generation of binomial random variates", 1993.
-    deviation = math.sqrt(count * p * (1 - p))
-    b = 1.15 + 2.53 * deviation
-    a = -0.0873 + 0.0248 * b + 0.01 * p
-    c, squeeze, odds = count * p + 0.5, 0.92 - 4.2 / b, p / (1 - p)
-    alpha, mode = (2.83 + 5.1 / b) * deviation, math.floor((count + 1) * p)
-    while True:
-        u, v = stream.uniform() - 0.5, stream.uniform()
-        us = 0.5 - abs(u)
-        k = math.floor((2 * a / us + b) * u + c) if us else -1
-        if k < 0 or k > count:
-            continue
-        if us >= 0.07 and v <= squeeze:
-            return k
-        bound = ((mode + 0.5) * math.log((mode + 1) / (odds * (count - mode + 1)))
-                 + (count + 1) * math.log((count - mode + 1) / (count - k + 1))
-                 + (k + 0.5) * math.log(odds * (count - k + 1) / (k + 1))
-                 + _stirling_error(mode) + _stirling_error(count - mode) - _stirling_error(k) - _stirling_error(count - k))
-        if _log(v * alpha / (a / (us * us) + b)) <= bound:
-            return k
-
-
-_STIRLING_ERRORS = (0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509, 0.0166446911898211,
-                    0.0138761288230707, 0.0118967099458917, 0.0104112652619720, 0.00925546218271273, 0.00833056343336287)
-
-
-def _stirling_error(k: float) -> float:
-    """log(k!) less Stirling's approximation of it."""
-    if k <= 9:
-        return _STIRLING_ERRORS[int(k)]
-    square = (k + 1) * (k + 1)
-    return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)
-
-
-def _log(x: float) -> float:
-    return math.log(x) if x else -math.inf
 
 
 # ---- how it is done
