@@ -29,6 +29,7 @@ from .ruled import with_rule
 overrides_exist = False  # whether calls may go elsewhere: a Tensor subclass overrides __torch_function__, or a mode is on
 subclasses_override = False
 _modes_on, _counting = 0, Lock()
+_plain: set[type] = {Tensor, int, float, bool, str, type(None), DType}  # of arguments: override nothing. Subclasses join below
 
 
 class Operator:
@@ -298,7 +299,7 @@ def _overridden(function: Callable, args: tuple, kwargs: dict) -> tuple[bool, An
         if result is NotImplemented:
             raise TypeError(f"no implementation found for '{function.__name__}' in {type(every[-1]).__name__}")
         return True, result
-    if subclasses_override and modes.subclasses:
+    if subclasses_override and modes.subclasses and (kwargs or not _plain.issuperset(map(type, args))):
         found = _overriding(args, kwargs)
         for kind in sorted(found, key=lambda k: -len(k.__mro__)):
             result = kind.__torch_function__(function, tuple(found), args, kwargs)
@@ -327,6 +328,8 @@ def _overriding(args: tuple, kwargs: dict) -> list[type]:
             method = kind.__torch_function__
             if getattr(method, "__func__", method) is not plain:
                 found.append(kind)
+            elif issubclass(kind, Tensor):
+                _plain.add(kind)
     look(args)
     look(tuple(kwargs.values()))
     return found
