@@ -51,19 +51,40 @@ def can_cast(from_: DType, to: DType) -> bool:
 
 def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",
             mode: str | None = None, options: dict | None = None, disable: bool = False) -> Any:
-    """``torch.compile``. diya compiles every program that comes again, with or without it, so this changes nothing: modules are
-    returned as they are, functions wrapped."""
+    """``torch.compile``: calls of the function or module are captured (see `diya.capture`), and calls like one before are recorded
+    again without running their Python. A module gives a `torch._dynamo.OptimizedModule`.
+
+    Code is compiled with or without it; it saves the Python. What cannot be captured (because it prints, or branches on a tensor's
+    value, say) runs as it is written; with ``fullgraph`` that is a RuntimeError that says where and why. ``backend`` "eager" and
+    "aot_eager" are taken as "inductor" is; another one raises RuntimeError. ``dynamic``, ``mode`` and ``options`` are accepted:
+    sizes are arguments of compiled code anyway, and there is one mode.
+    """
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options,
                                  disable=disable)
     if not callable(model):
         raise TypeError(f"torch.compile() takes a module or a function, got {type(model).__name__}")
-    if disable or not hasattr(model, "__code__"):
+    if disable:
         return model
+    if callable(backend):
+        raise NotImplementedError("torch.compile(backend=a function): there are no FX graphs of captured code to give it; leave "
+                                  "backend out")
+    if backend not in ("inductor", "eager", "aot_eager"):
+        raise RuntimeError(f"Invalid backend: {backend!r}: torch.compile takes 'inductor', diya's compiler")
+    from .nn import Module
+    if isinstance(model, Module):
+        from ._dynamo.eval_frame import OptimizedModule
+        return model if isinstance(model, OptimizedModule) else OptimizedModule(model, fullgraph)
+    if not hasattr(model, "__code__"):
+        return model
+    from .capture import Compiled
+    compiled = Compiled(model, fullgraph)
 
     @functools.wraps(model)
     def call(*args, **kwargs):
-        return model(*args, **kwargs)
+        return compiled(args, kwargs)
+    call._diya_compiled = compiled  # type: ignore[attr-defined]
+    call._torchdynamo_orig_callable = model  # type: ignore[attr-defined]
     return call
 
 
@@ -243,6 +264,7 @@ class layout:
 
 
 strided, sparse_coo, sparse_csr = layout("strided"), layout("sparse_coo"), layout("sparse_csr")
+sparse_csc, sparse_bsr, sparse_bsc = layout("sparse_csc"), layout("sparse_bsr"), layout("sparse_bsc")
 
 
 def _typed_tensor(name: str, d: DType):

@@ -165,6 +165,17 @@ def recorded_since(position: tuple[int, int]) -> list[Node] | None:
     return _pending[start:] if flushes == _flushes else None
 
 
+def discard(position: tuple[int, int], never: set[Node]) -> None:
+    """Takes away what was recorded since then from values that never come to be."""
+    kept = []
+    for n in _pending[position[1]:]:
+        if never.isdisjoint(n.inputs):
+            kept.append(n)
+        else:
+            never.add(n)
+    _pending[position[1]:] = kept
+
+
 # Values that a view of them must name as its operand, though it could name theirs: the inputs of what is being captured
 # (see recording.py).
 sealed: frozenset[Node] = frozenset()
@@ -172,6 +183,20 @@ sealed: frozenset[Node] = frozenset()
 # Set when an operand's memory may change behind our back before a flush (large exported memory, see storage.py): the
 # operation that reads it then runs at once.
 volatile = False
+
+
+class NotCapturable(BaseException):
+    """Raised while a function is captured (see diya.capture): it does more than compute tensors. Says what, and where."""
+
+    def __init__(self, reason: str, place: str = ""):
+        super().__init__(reason)
+        self.place = place
+
+    def __str__(self):
+        return f"{self.args[0]} ({self.place})" if self.place else str(self.args[0])
+
+
+capturing: Any = None  # the session, while a function is captured by the thread that holds the lock: nothing runs then
 
 debug = int(os.environ.get("DIYA_DEBUG", "0") or 0)  # 1..7: how many stages of each program are printed
 debug_lines = debug > 0                              # keep the user's line with every node
@@ -225,6 +250,10 @@ def observe(node: Node) -> Buffer:
     """The node's buffer, running what is pending if it has none yet. Raises what running it raised."""
     value = node.value
     if value is None:
+        if capturing is not None:
+            with _lock:
+                if capturing is not None:
+                    raise NotCapturable("looks at the value of a tensor")
         if batched and id(node) in batched:
             raise DataDependent("vmap: the value of a tensor was asked for inside of vmap, where it has one for each element of "
                                 "the batch (.item(), .tolist(), .numpy(), or control flow that depends on data): use "
@@ -271,6 +300,8 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
     with _lock:
         if wanted is not None and wanted.value is not None:
             return  # another thread's flush made it
+        if capturing is not None:
+            return
         count = len(_pending)
         nodes = _pending[:count]
         del _pending[:count]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import engine
 from .device import check as check_device
 from .device import device as Device
 from .philox import WORDS_PER_BLOCK
@@ -150,6 +151,8 @@ class Generator:
 
     def _source(self, n: int) -> Any:
         """What words come from, ``n`` of which are about to be drawn."""
+        if engine.capturing is not None:
+            engine.capturing.draws_from(self)
         if self._words is None:
             self._bits, self._words = _engine(_seed_words(self._initial_seed), _N)
         if n:
@@ -209,6 +212,8 @@ class Generator:
 
     def philox_state(self, n: int) -> tuple[int, int]:
         """Reserves ``n`` words of the counter-based stream: the (seed, offset) at which ``philox`` finds them."""
+        if engine.capturing is not None:
+            engine.capturing.draws_from(self)
         with self._lock:
             offset = self._philox_offset
             self._philox_offset = (offset + -(-n // WORDS_PER_BLOCK)) % 2**64

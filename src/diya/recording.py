@@ -129,11 +129,12 @@ class Capture:
 
     def recording(self, results: list[Node]) -> Recording | None:
         """What was recorded for ``results``; None if it depends on more than the inputs and numbers."""
-        return _cut(self.mark, self.inputs, results)
+        return cut(engine.recorded_since(self.mark), self.inputs, results)
 
 
-def _cut(mark: tuple[int, int], inputs: list[Node], results: list[Node]) -> Recording | None:
-    recorded = engine.recorded_since(mark)
+def cut(recorded: list[Node] | None, inputs: list[Node], results: list[Node], constant_leaves: bool = False) -> Recording | None:
+    """The part of what was recorded that leads from ``inputs`` and numbers (and from memory, if that is constant) to ``results``.
+    None if they depend on more, or if what was recorded has run."""
     if recorded is None:
         return None
     at = {id(n): i for i, n in enumerate(recorded)}
@@ -147,7 +148,7 @@ def _cut(mark: tuple[int, int], inputs: list[Node], results: list[Node]) -> Reco
             continue
         i = at.get(id(n))
         if i is None:
-            if n.value is None or n.signature.op is not SCALAR:
+            if n.value is None or n.signature.op is not SCALAR and not constant_leaves:
                 return None
             constants[id(n)] = n
         elif not needed[i]:

@@ -235,7 +235,7 @@ class Tensor:
             strides, offset = self._strides, self._offset
             if offset == 0 and node.type is type and strides == type.strides:
                 return node
-        if isinstance(node.value, Buffer):
+        if isinstance(node.value, Buffer) and node not in engine.sealed:
             if _same_strides(type.shape, strides, type.strides):
                 return engine.leaf_of(node, offset, type)
             span = views.extent(type.shape, strides, 0)[1] + 1

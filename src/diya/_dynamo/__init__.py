@@ -1,12 +1,13 @@
-"""``torch._dynamo`` and ``torch.compiler``: directions to PyTorch's bytecode tracer.
+"""``torch._dynamo`` and ``torch.compiler``: directions to the tracer.
 
-diya records operations as they run and compiles what comes again, so there is no tracer to direct: a function that is
-"disabled" or "allowed" runs as it is written. The names of ``torch.compiler`` are those of `COMPILER`.
+diya records operations as they run and compiles what comes again; `torch.compile` (see `diya.capture`) saves the Python between
+them. The names of ``torch.compiler`` are those of `COMPILER`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,21 @@ def _as_written(function: Any = None, *args, **kwargs) -> Any:
     return function if function is not None else lambda function: function
 
 
-disable = run = allow_in_graph = disallow_in_graph = assume_constant_result = forbid_in_graph = _as_written
+def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None, wrapping: bool = True) -> Any:
+    """``fn`` as one that `torch.compile` does not capture; without it a decorator. A module is returned as it is."""
+    if fn is None:
+        return disable
+    if not hasattr(fn, "__code__"):
+        return fn
+
+    @functools.wraps(fn)
+    def call(*args, **kwargs):
+        return fn(*args, **kwargs)
+    call._diya_disabled = True  # type: ignore[attr-defined]
+    return call
+
+
+run = allow_in_graph = disallow_in_graph = assume_constant_result = forbid_in_graph = _as_written
 nonstrict_trace = wrap_numpy = nested_compile_region = _as_written
 
 
@@ -55,7 +70,9 @@ def mark_static_address(t, guard: bool = True) -> None:
 
 
 def reset() -> None:
-    """Nothing was traced."""
+    """Forgets what `torch.compile` captured."""
+    from ..capture.compiled import forget
+    forget()
 
 
 def cudagraph_mark_step_begin() -> None:

@@ -55,29 +55,36 @@ def read(root: GradNode, nr: int, g) -> Tape | None:
                 return None
             add(None)
             continue
-        if fn.__class__ is not GradNode or fn.saved is None:
+        if fn.saved is None:
             return None
-        add(fn.rule)
-        add(fn.mask)
-        add(fn.types)
-        params = fn.params
-        if params:
-            if params.__class__ is not Parameters:
-                params = frozen(tuple(params.items()))
-                if params is None:
-                    return None
-            add(params)
-        for _, s in fn.saved:
-            if s.hooks is not None or s.storage.version != s.version:
-                return None
-            add(share(s.node, len(inputs)))
-        kept = fn.saved_out
-        if kept is not None:
-            for s in kept.items if kept.__class__ is SavedOutputs else (kept,):
+        if fn.__class__ is GradNode:
+            add(fn.rule)
+            add(fn.mask)
+            add(fn.types)
+            params = fn.params
+            if params:
+                if params.__class__ is not Parameters:
+                    params = frozen(tuple(params.items()))
+                    if params is None:
+                        return None
+                add(params)
+            for _, s in fn.saved:
                 if s.hooks is not None or s.storage.version != s.version:
                     return None
-                add(s.type)
                 add(share(s.node, len(inputs)))
+            kept = fn.saved_out
+            if kept is not None:
+                for s in kept.items if kept.__class__ is SavedOutputs else (kept,):
+                    if s.hooks is not None or s.storage.version != s.version:
+                        return None
+                    add(s.type)
+                    add(share(s.node, len(inputs)))
+        else:
+            work = fn.work()
+            if work is None:
+                return None
+            add(work)
+            form += [share(n, len(inputs)) for n in fn.saved]
         for edge in fn.edges:
             if edge is None:
                 add(None)

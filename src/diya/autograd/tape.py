@@ -19,6 +19,11 @@ from typing import Any
 from .. import engine
 from .modes import modes
 
+SECOND_TIME = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+               "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+               "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+               "after calling backward.")
+
 _sequence = itertools.count()
 _new = object.__new__
 
@@ -133,6 +138,7 @@ class NodeBase:
     tensor_hooks: dict | None = None  # by output number: hooks on the gradient of that output
     retained: dict | None = None      # by output number: weak references to tensors that retain their gradient
     where: tuple | None = None
+    saved: Any = None
     levels: tuple = ()                # of vmap inside of which it was made: see diya.func.levels
     metadata_: dict | None = None
 
@@ -151,6 +157,13 @@ class NodeBase:
 
     def name(self) -> str:
         raise NotImplementedError
+
+    def work(self) -> Any:
+        """A key for what the node records from the nodes in ``saved``; None if that may be another thing each time."""
+        return None
+
+    def release(self) -> None:
+        """Lets go of what was saved."""
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(grad_inputs, grad_outputs)`` runs after this node; what it returns replaces grad_inputs."""
@@ -212,11 +225,7 @@ class GradNode(NodeBase):
         """Gradients of the inputs (None where none is needed) from those of the outputs (None where undefined)."""
         rule, params = self.rule, self.params
         if self.saved is None:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
-                "if you need to access saved tensors after calling backward.")
+            raise RuntimeError(SECOND_TIME)
         env = {"g": grads[0] if self.outputs == 1 else grads, "shape": self.types[0].shape}
         env.update(params)
         for i, s in self.saved:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import dtypes, views
+from .. import dtypes, engine, views
 from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..device import check as check_device
@@ -38,7 +38,7 @@ def _draw(name: str, generator, *args) -> np.ndarray:
 def sampled(shape, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
     """``draw(shape)``; inside of vmap for each element of the batch, or once, as its ``randomness`` says."""
     if not modes.levels:
-        return draw(tuple(shape))
+        return draw(tuple(shape)) if engine.capturing is None else engine.capturing.drawn(tuple(shape), draw)
     from ..func.randomness import drawn
     return drawn(tuple(shape), draw)
 

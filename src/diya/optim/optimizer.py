@@ -7,16 +7,16 @@ import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from copy import deepcopy
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
 import diya
 
-from .. import engine
+from .. import engine, recording
 from ..autograd.modes import modes
-from ..graph import SCALAR
+from ..graph import SCALAR, Node
 from ..tensor import Tensor, from_node
 from ..utils.hooks import RemovableHandle
 from ._formulas import lerp_back, lerp_from
@@ -349,6 +349,10 @@ def scalar_tensor(value: float) -> Tensor:
     return tensor
 
 
+MAX_UPDATES = 64
+_updates: dict[tuple, tuple[recording.Recording, list[int]]] = recording.memory()
+
+
 class RuleOptimizer(Optimizer):
     """An optimizer whose update is a function of each parameter by itself.
 
@@ -420,9 +424,14 @@ class RuleOptimizer(Optimizer):
         return loss
 
     def _update_group(self, group: dict[str, Any]) -> None:
-        differentiable = group.get("differentiable", False)
-        rule, counts, names = self.rule, self._counts, self._numbers
-        plans: dict[tuple, tuple] = {}  # parameters at the same step share their numbers
+        if group.get("differentiable", False):
+            self._update_on_tape(group)
+            return
+        counts, names = self._counts, self._numbers
+        plans: dict[tuple, int] = {}  # parameters at the same step share their numbers
+        made: list[tuple] = []        # flags and numbers of each plan
+        work: list[tuple] = []        # a parameter, its state, the tensors to replace, its plan
+        values: list[Node] = []       # the gradient and those tensors, of one parameter after the other
         for p in group["params"]:
             grad = p._grad
             if grad is None:
@@ -436,33 +445,90 @@ class RuleOptimizer(Optimizer):
             dtype = p._type.dtype
             step = number(state["step"]) + 1 if counts else 0.0
             key = (step, dtype, *[number(state[name]) for name in names]) if names else (step, dtype)
-            plan = plans.get(key)
-            if plan is None:
-                plan = plans[key] = self._plan_nodes(group, key, differentiable)
-            flags, k, new, count = plan
+            at = plans.get(key)
+            if at is None:
+                at = plans[key] = len(made)
+                made.append(self._plan_nodes(group, key, False))
+            new, count = made[at][2:]
             if counts:
                 counter = state["step"]
-                counter._write(count if counter.dtype is diya.float32 else engine.scalar(step, counter.dtype))
+                counter._write(count if counter._type.dtype is diya.float32 else engine.scalar(step, counter.dtype))
             for name, value in zip(names, new, strict=True):
                 set_number(state[name], value)
             targets = self.tensors(p, state, group)
             if dtype.is_complex:
                 grad, targets = diya.view_as_real(grad), [diya.view_as_real(t) for t in targets]
-            if differentiable:
-                results = rule(flags, k, grad, *targets)
-                for target, value in zip(targets, results, strict=False):
-                    target.copy_(value)
-            else:
-                results = rule(flags, k, grad._value(), *[t._value() for t in targets])
-                for target, value in zip(targets, results, strict=False):
+            values.append(grad._value())
+            values += [t._value() for t in targets]
+            work.append((p, state, targets, at))
+        if work:
+            results = iter(self._results(made, work, values))
+            for p, state, targets, _ in work:
+                made_here = next(results)
+                for target, value in zip(targets, made_here, strict=False):
                     storage = target._storage
                     if storage.exports is None and target._strides is None and storage.node.type is value.type:
                         storage.node = value  # as `_write`, spelled out
                         storage.version += 1
                     else:
                         target._write(value)
+                if len(made_here) > len(targets):
+                    self._adopt(p, state, made_here[len(targets)], False)
+
+    def _results(self, plans: list[tuple], work: list[tuple], values: list[Node]) -> list[tuple]:
+        """What the rule gives for each parameter. The same for parameters of the same types is recorded again without
+        running it."""
+        numbers = [k for _, ks, _, _ in plans for k in ks]
+        inputs = numbers + values
+        key = (self.rule, tuple([flags for flags, *_ in plans]), tuple([(at, len(targets)) for _, _, targets, at in work]),
+               tuple([v.type for v in inputs]))
+        found = _updates.get(key)
+        if found is not None and len(set(inputs)) == len(inputs):
+            recorded, sizes = found
+            flat = iter(recorded.replay(inputs))
+            return [tuple(islice(flat, n)) for n in sizes]
+        results, at = [], 0
+        with recording.Capture(inputs) as capture:
+            for _, _, targets, plan in work:
+                flags, ks, _, _ = plans[plan]
+                end = at + 1 + len(targets)
+                results.append(self.rule(flags, ks, *values[at:end]))
+                at = end
+        if len(set(inputs)) == len(inputs):
+            recorded = capture.recording([v for r in results for v in r])
+            if recorded is not None:
+                if len(_updates) >= MAX_UPDATES:
+                    _updates.clear()
+                _updates[key] = recorded, [len(r) for r in results]
+        return results
+
+    def _update_on_tape(self, group: dict[str, Any]) -> None:
+        """`_update_group` in tensor arithmetic, for gradients of the update itself."""
+        counts, names = self._counts, self._numbers
+        for p in group["params"]:
+            grad = p._grad
+            if grad is None:
+                continue
+            if grad.is_sparse:
+                self.update_sparse(p, grad, group)
+                continue
+            state = self.state_of(p, group)
+            if not state:
+                self.begin(p, grad, state, group)
+            step = number(state["step"]) + 1 if counts else 0.0
+            flags, k, new, _ = self._plan_nodes(group, (step, p._type.dtype, *[number(state[name]) for name in names]), True)
+            if counts:
+                set_number(state["step"], step)
+            for name, value in zip(names, new, strict=True):
+                set_number(state[name], value)
+            targets = self.tensors(p, state, group)
+            if p.is_complex():
+                grad, targets = diya.view_as_real(grad), [diya.view_as_real(t) for t in targets]
+            results = self.rule(flags, k, grad, *targets)
+            for target, value in zip(targets, results, strict=False):
+                target.copy_(value)
             if len(results) > len(targets):
-                self._adopt(p, state, results[len(targets)], differentiable)
+                self._adopt(p, state, results[len(targets)], True)
 
     def _plan_nodes(self, group: dict[str, Any], key: tuple, differentiable: bool) -> tuple:
         """The plan for a key, its numbers as nodes, with the node of the step count."""

@@ -57,6 +57,11 @@ _global_module_registration_hooks: dict[int, Callable] = OrderedDict()
 _global_parameter_registration_hooks: dict[int, Callable] = OrderedDict()
 
 
+def global_hooks() -> bool:
+    """Whether calls of every module run hooks."""
+    return bool(_global_forward_hooks or _global_forward_pre_hooks or _global_backward_hooks or _global_backward_pre_hooks)
+
+
 def _register(hooks: dict, hook: Callable, *flags: dict, prepend: bool = False) -> RemovableHandle:
     """Adds a hook, marks it in each of ``flags``, and returns the handle that takes all of that back."""
     handle = RemovableHandle(hooks, extra_dict=list(flags))
@@ -570,8 +575,9 @@ class Module:
                 first.grad_fn.register_hook(functools.partial(hook, self))
 
     def compile(self, *args, **kwargs) -> None:
-        """Compiles the module's call with `diya.compile`, in place."""
-        self._compiled_call_impl = diya.compile(self._call_impl, *args, **kwargs)
+        """Compiles the module's call as `diya.compile` does, in place."""
+        compiled = diya.compile(self, *args, **kwargs)
+        self._compiled_call_impl = compiled.in_place() if hasattr(compiled, "in_place") else None
 
     # -- attributes ----------------------------------------------------------------------------------------------------
 

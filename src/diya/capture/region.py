@@ -1,0 +1,323 @@
+"""A captured call: its guards, what it records, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, NamedTuple
+
+from .. import engine
+from ..autograd import walk
+from ..autograd.modes import modes
+from ..autograd.tape import SECOND_TIME, NodeBase, _sequence, edge_of
+from ..engine import NotCapturable
+from ..graph import Node, Type
+from ..recording import Recording, cut
+from ..storage import Storage
+from ..tensor import Tensor, from_node
+from .evaluator import Evaluator
+from .outside import Input, Outside
+
+MAX_OUTPUTS = 4  # that may have gradients one by one; of more, missing ones count as zeros
+
+
+class Session:
+    """While a function is captured: nothing runs, no value is known, and random numbers are drawn later."""
+
+    def __init__(self):
+        self.outside = Outside()
+        self.draws: list[tuple[Callable, tuple, Node]] = []
+        self.touched: dict | None = None  # generators that a trial draw moved, and where they were
+
+    def __enter__(self) -> Session:
+        engine._lock.acquire()
+        self.mark = engine.position()
+        self.sealed, engine.sealed = engine.sealed, self.outside.sealed  # type: ignore[assignment]
+        engine.capturing = self
+        return self
+
+    def __exit__(self, *_) -> None:
+        engine.capturing = None
+        engine.sealed = self.sealed
+        engine.discard(self.mark, self.outside.sealed)
+        engine._lock.release()
+
+    def drawn(self, shape: tuple, draw: Callable[[tuple], Tensor]) -> Tensor:
+        """Stands for random numbers that every later call draws."""
+        self.touched = {}
+        try:
+            sample = draw(shape)
+        finally:
+            touched, self.touched = self.touched, None
+            for generator, state in touched.items():
+                generator.set_state_bytes(state)
+        if sample._strides is not None:
+            raise NotCapturable("draws random numbers with strides")
+        node = self.outside.placeholder(sample._type)
+        self.draws.append((draw, shape, node))
+        return from_node(node)
+
+    def draws_from(self, generator: Any) -> None:
+        """A generator is about to move."""
+        if self.touched is None:
+            raise NotCapturable("draws random numbers that depend on values")
+        if generator not in self.touched:
+            self.touched[generator] = None  # asking for the state must not ask again
+            self.touched[generator] = generator.get_state_bytes()
+
+
+class Output(NamedTuple):
+    """A returned tensor: which result is its memory, and how it lies there."""
+
+    result: int
+    type: Type
+    strides: tuple[int, ...] | None
+    offset: int
+    differentiable: bool
+
+
+class Region:
+    """``run`` records the captured work on the tensors that the guards found."""
+
+    guard: Callable
+    grad: bool
+    forward: Recording
+    draws: list[tuple[Callable, tuple]]
+    outputs: list[Output]
+    plain: bool                                   # whether each output is the whole of a memory of its own
+    build: Callable[[list, tuple], Any]           # the returned value, from the tensors made and the inputs
+    writes: list[tuple[int, int, int]]            # input, result, versions
+    backward: dict[tuple[bool, ...], tuple[Recording, list[int]]]  # by which gradients are there
+    targets: list[int]                            # inputs that get a gradient
+    saved: list[int]                              # results that backward needs
+    kept: list[int]                               # inputs that backward needs
+
+    def run(self, nodes: list[Node], tensors: tuple) -> Any:
+        for draw, shape in self.draws:
+            nodes.append(draw(shape)._value())
+        made = self.forward.replay(nodes)
+        versions = [(tensors[i]._storage, tensors[i]._storage.version) for i in self.kept]
+        for i, k, changes in self.writes:
+            storage = tensors[i]._storage
+            storage.write(made[k])
+            storage.version += changes - 1
+        outs = [from_node(made[o.result]) for o in self.outputs] if self.plain else self._views(made)
+        if self.backward:
+            fn = CompiledBackward(self, [made[k] for k in self.saved], versions,
+                                  tuple([edge_of(tensors[i]) for i in self.targets]))
+            nr = 0
+            for t, o in zip(outs, self.outputs, strict=True):
+                if o.differentiable:
+                    t._rg, t._fn = True, fn
+                    if nr:
+                        t._nr = nr
+                    nr += 1
+        return self.build(outs, tensors)
+
+    def _views(self, made: list[Node]) -> list[Tensor]:
+        storages: dict[int, Storage] = {}
+        outs = []
+        for k, type, strides, offset, _ in self.outputs:
+            t = object.__new__(Tensor)
+            t._storage, t._type = storages.setdefault(k, Storage(made[k])), type
+            if strides is not None:
+                t._strides, t._offset = strides, offset
+            outs.append(t)
+        return outs
+
+
+class CompiledBackward(NodeBase):
+    """The backward of a region, on the tape."""
+
+    def __init__(self, region: Region, saved: list[Node] | None, versions: list, edges: tuple):
+        self.region, self.saved, self.versions, self.edges = region, saved, versions, edges
+        self.outputs = sum(o.differentiable for o in region.outputs)
+        self.sequence = next(_sequence)
+
+    def name(self) -> str:
+        return "CompiledFunctionBackward"
+
+    def release(self) -> None:
+        self.saved = None
+        self.versions = []
+
+    def work(self) -> Any:
+        return self.region if all([storage.version == version for storage, version in self.versions]) else None
+
+    def apply(self, grads: tuple) -> tuple:
+        region = self.region
+        if self.saved is None:
+            raise RuntimeError(SECOND_TIME)
+        if modes.grad:
+            raise RuntimeError("torch.compile with aot_autograd does not currently support double backward: call the function "
+                               "without torch.compile where you pass create_graph=True")
+        for storage, version in self.versions:
+            if storage.version != version:
+                raise RuntimeError(f"one of the variables needed for gradient computation has been modified by an inplace "
+                                   f"operation: an input of a compiled function is at version {storage.version}; "
+                                   f"expected version {version} instead")
+        there = tuple([g is not None for g in grads])
+        found = region.backward.get(there)
+        if found is None:
+            found = region.backward[(True,) * len(there)]
+            types = [o.type for o in region.outputs if o.differentiable]
+            grads = tuple([_zeros(t) if g is None else g for g, t in zip(grads, types, strict=True)])
+        recording, positions = found
+        made = recording.replay([*self.saved, *[g._value() for g in grads if g is not None]])
+        return tuple([None if p < 0 else from_node(made[p]) for p in positions])
+
+
+def _zeros(type: Type) -> Tensor:
+    from ..ops.creation import zeros
+    return zeros(type.shape, dtype=type.dtype)
+
+
+def capture(function: Any, args: tuple, kwargs: dict) -> Region:
+    """Evaluates one call. Raises NotCapturable, and whatever the function raises; nothing outside has changed then."""
+    with Session() as session:
+        outside = session.outside
+        evaluator = Evaluator(outside)
+        outside.check(f"len(args) == {len(args)}")
+        outside.check(f"tuple(kwargs) == {outside.constant(tuple(kwargs))}")
+        values = tuple([outside.load(f"args[{i}]", x, False) for i, x in enumerate(args)])
+        named = {k: outside.load(f"kwargs[{k!r}]", x, False) for k, x in kwargs.items()}
+        grad = modes.grad
+        try:
+            evaluator.outside.load(outside.constant(function), function, True)
+            result = evaluator.call(function, values, named)
+        finally:
+            modes.grad = grad
+        return _region(session, result)
+
+
+def _region(session: Session, result: Any) -> Region:
+    outside = session.outside
+    region = Region()
+    region.grad = modes.grad
+    made: dict[int, Tensor] = {}   # by id, in order
+    text = _spelled(result, outside, made)
+    for x in outside.inputs:
+        s = x.stand_in
+        if s._rg is not x.layout.requires_grad or s._fn is not None or s._grad is not None or s._type is not x.tensor._type:
+            raise NotCapturable("changes what autograd knows of a tensor from outside")
+    storages: dict[int, Any] = {}
+    for t in made.values():
+        storage = t._storage
+        if storage.exports is not None or any(storage is x.stand_in._storage for x in outside.inputs) or \
+                t._rg and storages.get(id(storage)) is not None:
+            raise NotCapturable("returns a view of a tensor that others see")
+        storages[id(storage)] = storage
+        if t._rg and not region.grad:
+            raise NotCapturable("returns a tensor with a gradient from under no_grad")
+        if type(t) is not Tensor or t._hooks or t._retains:
+            raise NotCapturable("returns a tensor of another class, or with hooks")
+    written = [(i, x) for i, x in enumerate(outside.inputs) if x.stand_in._storage.version]
+    for _, x in written:
+        if not x.regular or x.stand_in._storage.node.type.nbytes != x.node.type.nbytes:
+            raise NotCapturable("writes to a view of a tensor from outside")
+    if written:
+        _distinct(outside)
+
+    roots = [t for t in made.values() if t._rg]
+    backwards, needed = _backwards(session, roots, outside.inputs) if roots else ({}, [])
+    forward_results = [x.node for x in storages.values()] + [x.stand_in._storage.node for _, x in written]
+    nodes = [x.node for x in outside.inputs] + [n for _, _, n in session.draws]
+    given = {id(n): i for i, n in enumerate(nodes)}
+    forward = cut(engine.recorded_since(session.mark), nodes, [*forward_results, *needed], constant_leaves=True)
+    if forward is None:
+        raise NotCapturable("computes with values from elsewhere")
+    region.forward = forward
+    region.draws = [(draw, shape) for draw, shape, _ in session.draws]
+    order = list(storages)
+    region.outputs = [Output(order.index(id(t._storage)), t._type, t._strides, t._offset, t._rg) for t in made.values()]
+    region.plain = len(order) == len(made) and all(t._strides is None and t._storage.node.type is t._type for t in made.values())
+    region.writes = [(i, len(order) + k, x.stand_in._storage.version) for k, (i, x) in enumerate(written)]
+    region.saved = [len(forward_results) + k for k in range(len(needed))]
+    region.targets = [i for i, x in enumerate(outside.inputs) if x.layout.requires_grad] if roots else []
+    region.kept = [given[id(n)] for n in needed if id(n) in given and given[id(n)] < len(outside.inputs)
+                   and given[id(n)] not in [i for i, _ in written]]
+    region.backward = backwards
+    region.guard = outside.guard()
+    region.build = _builder(text, outside)
+    return region
+
+
+def _distinct(outside: Outside) -> None:
+    """What is written to must not be the memory of another input."""
+    if len({id(x.tensor._storage) for x in outside.inputs}) != len(outside.inputs):
+        raise NotCapturable("writes to memory that several inputs share")
+    names = ", ".join(f"id({x.name}._storage)" for x in outside.inputs)
+    outside.lines.append(f"if len({{{names}}}) != {len(outside.inputs)}: return")
+
+
+def _backwards(session: Session, roots: list[Tensor], inputs: list[Input]) -> tuple[dict, list[Node]]:
+    """For each choice of gradients that may be there: the work from what is saved and those gradients to each input's gradient
+    (its position among the results, or -1). And what is saved."""
+    wanted = [x.stand_in for x in inputs if x.layout.requires_grad]
+    edges = [edge_of(t) for t in wanted]
+    n = len(roots)
+    choices = {(True,) * n} | ({tuple(i == k for i in range(n)) for k in range(n)} if n <= MAX_OUTPUTS else set())
+    found, saved = {}, {}
+    for choice in choices:
+        mark = engine.position()
+        chosen = [t for t, there in zip(roots, choice, strict=True) if there]
+        grads = [session.outside.placeholder(t._type) for t in chosen]
+        results: list[Any] = [None] * len(edges)
+        captures: dict = {}
+        for i, e in enumerate(edges):
+            captures.setdefault(e, []).append(i)
+        walk.run([(t._fn, t._nr) if t._fn is not None else edge_of(t) for t in chosen], [from_node(g) for g in grads],  # type: ignore[misc]
+                 False, True, captures, results, False)
+        ends = [None if r is None else r._value() for r in results]
+        recorded = engine.recorded_since(mark)
+        found[choice] = recorded, grads, ends
+        inside = {id(x) for x in recorded} | {id(g) for g in grads}  # type: ignore[union-attr]
+        for x in [y for r in recorded for y in r.inputs] + [e for e in ends if e is not None]:  # type: ignore[union-attr]
+            if id(x) not in inside and x.value is None:
+                saved.setdefault(id(x), x)
+    needed = list(saved.values())
+    out = {}
+    for choice, (recorded, grads, ends) in found.items():
+        places = count()
+        positions = [-1 if e is None else next(places) for e in ends]
+        recording = cut(recorded, [*needed, *grads], [e for e in ends if e is not None], constant_leaves=True)
+        if recording is None:
+            raise NotCapturable("has a gradient that depends on values from elsewhere")
+        out[choice] = recording, positions
+    return out, needed
+
+
+def _spelled(value: Any, outside: Outside, made: dict[int, Tensor]) -> str:
+    """The returned value as an expression over ``outs`` and ``tensors``."""
+    if isinstance(value, Tensor):
+        source = outside.input_of(value)
+        if source is not None:
+            return f"tensors[{outside.inputs.index(source)}]"
+        made.setdefault(id(value), value)
+        return f"outs[{list(made).index(id(value))}]"
+    kind = type(value)
+    known = outside.name_of(value)
+    if known:
+        if known[1]:
+            return outside.constant(value)
+        raise NotCapturable(f"returns a {kind.__name__} from outside")
+    if kind is tuple:
+        return "(" + "".join(_spelled(x, outside, made) + ", " for x in value) + ")"
+    if kind is list:
+        return "[" + ", ".join(_spelled(x, outside, made) for x in value) + "]"
+    if kind is dict:
+        return "{" + ", ".join(f"{outside.constant(k)}: {_spelled(x, outside, made)}" for k, x in value.items()) + "}"
+    if isinstance(value, tuple) and hasattr(kind, "_make"):
+        return f"{outside.constant(kind)}._make(({''.join(_spelled(x, outside, made) + ', ' for x in value)}))"
+    from ..dtypes import dtype as DType
+    from ..graph import Size
+    if value is None or isinstance(value, (int, float, complex, str, bytes, DType, Size)):
+        return outside.constant(value)
+    raise NotCapturable(f"returns an object of class {kind.__name__}")
+
+
+def _builder(text: str, outside: Outside) -> Callable:
+    scope = dict(outside.scope)
+    exec(compile(f"def build(outs, tensors): return {text}", "<result>", "exec"), scope)
+    return scope["build"]
+
