@@ -96,9 +96,9 @@ def _logaddexp(a, b, real):
         m = where(a.real >= b.real, a, b)
         low = where(a.real >= b.real, b, a)
         return m + ew.log(1 + ew.exp(low - m))
-    a, b = (x if x.dtype.kind == "f" else x.to(dtypes.default_dtype) for x in (a, b))
     from .movement import broadcast_tensors
     d = result_type(a, b)
+    d = d if d.kind == "f" else dtypes.default_dtype
     return real(*broadcast_tensors(a.to(d), b.to(d)))
 
 
@@ -329,8 +329,6 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 def equal(input, other):
     if input.shape != other.shape:
         return False
-    if input.dtype is not other.dtype:
-        raise RuntimeError(f"Expected object of data type {input.dtype} but got data type {other.dtype} for argument 'other'")
     return bool((input == other).all())
 
 
@@ -438,12 +436,15 @@ _lcse = operator("logcumsumexp.float", method=False, out=False, grad=dict(input=
 def trapezoid(y, x=None, *, dx=None, dim=-1):
     from .movement import slice_dim
     dim = wrap_dim(dim, y.dim())
-    if x is not None:
-        step = diff(x, dim=-1 if x.dim() == 1 else dim)
-        if x.dim() == 1 and y.dim() > 1:
-            step = step.reshape([-1 if d == dim else 1 for d in range(y.dim())])
-    else:
-        step = 1 if dx is None else dx
+    if y.dtype is bool_:
+        raise RuntimeError("trapezoid: received a bool input for `y`, but bool is not supported")
+    if not y.shape[dim]:
+        return y.sum(dim).to(y.dtype)
+    if x is None:
+        return (y.sum(dim) - (y.select(dim, 0) + y.select(dim, -1)) * 0.5) * (1 if dx is None else dx)
+    step = diff(x, dim=-1 if x.dim() == 1 else dim)
+    if x.dim() == 1 and y.dim() > 1:
+        step = step.reshape([-1 if d == dim else 1 for d in range(y.dim())])
     return ((slice_dim(y, dim, 1, None) + slice_dim(y, dim, 0, -1)) * step).sum(dim) / 2.0
 
 

@@ -205,6 +205,15 @@ def _check_steps(name: str, steps) -> None:
         raise RuntimeError("number of steps must be non-negative")
 
 
+def _fitting(x, d) -> int:
+    """An endpoint as an integer of dtype ``d``. Raises RuntimeError where that has none."""
+    bounds = np.iinfo(d.numpy)
+    if not bounds.min <= x <= bounds.max:
+        raise RuntimeError(f"value cannot be converted to type {d.name} without overflow: {x} is not within {bounds.min} and "
+                           f"{bounds.max}")
+    return int(x)
+
+
 @operator(method=False, differentiable=False)
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     _check_steps("linspace", steps)
@@ -213,12 +222,19 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     d = dtype or (dtypes.default_dtype.to_complex() if is_complex else dtypes.default_dtype)
     c = np.dtype("complex128" if d.kind == "c" else "float64")
     if d.kind in "ui":
-        start, end = int(start), int(end)
+        start, end = (_fitting(x, d) for x in (start, end))
     if steps == 1:
         return full((1,), start, dtype=d, device=device, requires_grad=requires_grad)
     step = (end - start) / (steps - 1) if steps else 0
     i = np.arange(steps)
-    if d in (dtypes.float32, dtypes.complex64):  # in their own precision, from both ends, as PyTorch does
+
+    def rounded(x) -> np.ndarray:
+        return dtypes.load_array(dtypes.store_array(np.asarray(x, np.float32), d), d)
+    if d.itemsize == 2 and d.kind == "f":  # rounded after each operation
+        start, end = rounded(start), rounded(end)
+        step = rounded(rounded(end - start) / (steps - 1)) if steps else 0
+        values = rounded(np.where(i < steps // 2, start + rounded(step * i), end - rounded(step * (steps - 1 - i))))
+    elif d in (dtypes.float32, dtypes.complex64):  # in their own precision, from both ends, as PyTorch does
         f = np.float32 if d.kind != "c" else np.complex64
         s = f(step)
         values = np.where(i < steps // 2, f(start) + s * i.astype(f), f(end) - s * (steps - 1 - i).astype(f))
@@ -235,10 +251,19 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_
     start, end = (_endpoint(x) for x in (start, end))
     d = dtype or dtypes.default_dtype
     if d.kind in "ui":
-        start, end = int(start), int(end)
+        start, end = (_fitting(x, d) for x in (start, end))
     wide = dtypes.complex128 if d.kind == "c" else dtypes.float64
     base = base.item() if isinstance(base, Tensor) else base
-    exponents = linspace(start, end, steps, dtype=wide)
+
+    def rounded(x):
+        return full((), x, dtype=d).to(wide).item()
+    if d.kind in "ui":
+        exponents = linspace(start, end, steps, dtype=wide)
+    else:  # both ends and the distance between them in the type of the result, the steps not, as PyTorch has it
+        start, end = rounded(start), rounded(end)
+        step, i = rounded(end - start) / max(steps - 1, 1), np.arange(steps)
+        values = np.where((i < steps // 2) | (steps == 1), start + i * step, end - (steps - 1 - i) * step)
+        exponents = _from_array(values.astype(wide.numpy), wide)
     t = (full((), base, dtype=wide) ** exponents).to(d)
     return t.requires_grad_() if requires_grad else t
 

@@ -565,7 +565,13 @@ def _interpret_svd(full, x):
         u = np.broadcast_to(np.eye(m, m if full else k, dtype=x.dtype), (*batch, m, m if full else k))
         v = np.broadcast_to(np.eye(n if full else k, n, dtype=x.dtype), (*batch, n if full else k, n))
         return u, np.zeros((*batch, k), x.real.dtype), v
-    return np.linalg.svd(x, full_matrices=full)
+    finite = np.isfinite(x).all((-2, -1))
+    if finite.all():
+        return np.linalg.svd(x, full_matrices=full)
+    if np.isnan(x).any():
+        raise LinAlgError("linalg.svd: The algorithm failed to converge because the input matrix contained non-finite values.")
+    u, s, v = np.linalg.svd(np.where(finite[..., None, None], x, 0), full_matrices=full)  # of infinities LAPACK may not come back
+    return u, np.where(finite[..., None], s, np.nan).astype(s.dtype), v
 
 
 SVD = host("linalg.svd", _infer_svd, _interpret_svd)

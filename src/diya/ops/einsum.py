@@ -75,7 +75,10 @@ def _sum_out(x: Tensor, labels: Labels, keep) -> tuple[Tensor, Labels]:
     gone = [d for d, label in enumerate(labels) if label not in keep]
     if not gone:
         return x, labels
-    return x.sum(gone), tuple(label for label in labels if label in keep)
+    ones = [d for d in gone if x.shape[d] == 1]
+    many = [d for d in gone if x.shape[d] != 1]
+    x = x.sum(many, keepdim=bool(ones)) if many else x  # dimensions of one element are no sums: integers keep their type
+    return x.squeeze(gone) if ones else x, tuple(label for label in labels if label in keep)
 
 
 def _pair(a: Tensor, la: Labels, b: Tensor, lb: Labels, keep, order: Labels | None) -> tuple[Tensor, Labels]:

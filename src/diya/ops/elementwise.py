@@ -518,10 +518,25 @@ hypot = elementwise("hypot", _prim("hypot", np.hypot), ("input", "other"), numbe
 copysign = elementwise("copysign", _prim("copysign", np.copysign), ("input", "other"), numbers="other", kind="int_to_float",
                        complex_ok=False,
                        grad=dict(input=lambda g, input, out: _choose(input == 0, g * 0, g * (out / input)), other=lambda g: g * 0))
-nextafter = elementwise("nextafter", _prim("nextafter", np.nextafter), ("input", "other"), only="f",
-                        numbers="none",
-                        grad=dict(input=lambda g, input, other: _choose(input == other, g.new_zeros(()), g),
-                                  other=lambda g: g * 0))
+_next_wide = elementwise("nextafter.wide", _prim("nextafter", np.nextafter), ("input", "other"), only="f", numbers="none",
+                         method=False, inplace=False, node="Nextafter",
+                         grad=dict(input=lambda g, input, other: _choose(input == other, g.new_zeros(()), g),
+                                   other=lambda g: g * 0))
+
+
+@operator(inplace=True)
+def nextafter(input, other):
+    """The next number after ``input`` towards ``other``."""
+    if not (isinstance(input, Tensor) and isinstance(other, Tensor)) or (d := result_type(input, other)).itemsize != 2:
+        return _next_wide(input, other)
+    only("nextafter_cpu", "f", input, other)
+    a, b = input.to(d), other.to(d)  # halves are computed in float32, so step by one in their bits
+    bits = a.view(dtypes.int16)
+    outwards = (b > a) == (a > 0)
+    step = _choose(outwards, bits + 1, bits - 1)
+    smallest = _choose(b > 0, bits.new_full((), 1), bits.new_full((), -2**15 + 1))
+    moved = _choose(a == 0, smallest, step).view(d)
+    return _choose(a.isnan() | b.isnan(), a + b, _choose(a == b, b, moved))
 
 
 def _clamp_mask(input, low, high):

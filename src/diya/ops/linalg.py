@@ -740,9 +740,8 @@ def _expm_array(attrs, x):
     b = _PADE
     u = a @ (a6 @ (b[13] * a6 + b[11] * a4 + b[9] * a2) + b[7] * a6 + b[5] * a4 + b[3] * a2 + b[1] * eye)
     v = a6 @ (b[12] * a6 + b[10] * a4 + b[8] * a2) + b[6] * a6 + b[4] * a4 + b[2] * a2 + b[0] * eye
-    if not np.isfinite(a).all():
-        return np.full_like(x, np.nan)
-    r = np.linalg.solve(v - u, v + u)
+    finite = np.isfinite(a).all((-2, -1), keepdims=True)
+    r = np.linalg.solve(np.where(finite, v - u, eye), np.where(finite, v + u, np.nan))
     for k in range(int(steps.max()) if steps.size else 0):
         r = np.where((steps > k)[..., None, None], r @ r, r)
     return r.astype(x.dtype)

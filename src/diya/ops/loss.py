@@ -13,7 +13,7 @@ import numpy as np
 from .. import engine
 from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
-from ..dtypes import bfloat16, float16, int64
+from ..dtypes import bfloat16, can_cast, float16, int64
 from ..graph import Type, primitive, type_of
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, from_node
@@ -21,7 +21,7 @@ from .activation import log_softmax, logsigmoid
 from .compose import number, require_float, show, shown_as, widened, with_rule
 from .creation import arange
 from .elementwise import exp, log, log1p, maximum, minimum, where
-from .record import _long_name, operator, result_type, snapshot
+from .record import _long_name, only, operator, result_type, snapshot
 from .reduce import amax
 from .scan import cumprod
 from .sort import pick_outputs
@@ -57,7 +57,10 @@ def _pair(name: str, input, target, warn: bool = True, wide: bool = True) -> tup
         warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will "
                       f"likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
                       UserWarning, stacklevel=4)
-    return (widened(input), widened(target)) if wide else (input, target)
+    if not wide:
+        return input, target
+    d = result_type(input, target)
+    return widened(input.to(d)), widened(target.to(d))
 
 
 def _half(*tensors: Tensor):
@@ -106,10 +109,11 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     """(input − target)²."""
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = _pair("mse_loss", input, target)
-    if weight is not None or x.dtype.kind != "f" or y.dtype is not x.dtype:
+    if weight is not None:
         return _weighted((x - y).square(), input, weight, reduction, _half(input, target), True)
-    out = _mse(x, y, reduction)
-    return out if x is input else out.to(input.dtype)
+    only("mse_cpu", "f", x)
+    out, half = _mse(x, y, reduction), _half(input, target)
+    return out if half is None else out.to(half)
 
 
 @operator("nn.functional.smooth_l1_loss", method=False, out=False)
@@ -120,6 +124,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = _pair("smooth_l1_loss", input, target)
+    only("smooth_l1_cpu", "f", x)
     z = (x - y).abs()
     loss = z if beta == 0 else where(z < beta, z * z * (0.5 / beta), z - 0.5 * beta)
     return reduced(loss, reduction, _half(input, target))
@@ -133,9 +138,10 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
     reduction = reduction_of(reduction)
     x, y = _pair("huber_loss", input, target)
+    only("huber_cpu", "f", x)
     z = (x - y).abs()
     loss = where(z < delta, z * z * 0.5, (z - 0.5 * delta) * delta)
-    return _weighted(loss, input, weight, reduction, _half(input, target), False)
+    return _weighted(loss, input, weight, reduction, input.dtype if input.dtype.kind == "f" else None, False)
 
 
 # -- binary classification -----------------------------------------------------------------------------------------------
@@ -168,10 +174,8 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
         if not ((a >= 0) & (a <= 1)).all():
             raise RuntimeError(f"all elements of input should be between 0 and 1, got values from {a.min()} to {a.max()}: apply "
                                f"sigmoid first, or use binary_cross_entropy_with_logits")
-    loss = _bce(x, y)
-    if weight is not None:
-        loss = loss * widened(weight)
-    return reduced(loss, reduction, input.dtype)
+    loss = _bce(x, y).to(input.dtype)
+    return reduced(loss if weight is None else loss * weight, reduction, input.dtype)
 
 
 @operator("nn.functional.binary_cross_entropy_with_logits", method=False, out=False)
@@ -184,6 +188,10 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
     low = logsigmoid(input)
     loss = (1 - target) * input - (low if pos_weight is None else ((pos_weight - 1) * target + 1) * low)
+    if not can_cast(loss.dtype, target.dtype):  # PyTorch computes in the target's place
+        raise RuntimeError(f"result type {_long_name(loss.dtype)} can't be cast to the desired output type "
+                           f"{_long_name(target.dtype)}: binary_cross_entropy_with_logits expects a floating-point target")
+    loss = loss.to(target.dtype)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -192,19 +200,20 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """log(1 + exp(−target · input)), for targets of 1 and −1."""
     reduction = reduction_of(reduction, size_average, reduce)
-    x, y = _pair("soft_margin_loss", input, target, warn=False)
-    return reduced(-logsigmoid(x * y), reduction, _half(input, target))
+    x, y = _pair("soft_margin_loss", input, target, warn=False, wide=False)
+    z = -x * y
+    return reduced(log1p(exp(z.to(x.dtype) if x.dtype.kind == "f" else z)), reduction)
 
 
 @operator("nn.functional.multilabel_soft_margin_loss", method=False, out=False)
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """The mean over classes of the binary cross entropy of each."""
     reduction = reduction_of(reduction, size_average, reduce)
-    x, y = _pair("multilabel_soft_margin_loss", input, target, warn=False)
+    x, y = _pair("multilabel_soft_margin_loss", input, target, warn=False, wide=False)
     loss = -(y * logsigmoid(x) + (1 - y) * logsigmoid(-x))
     if weight is not None:
-        loss = loss * widened(weight)
-    return reduced(loss.sum(-1) / input.shape[-1], reduction, _half(input, target))
+        loss = loss * weight
+    return reduced(loss.sum(-1) / input.shape[-1], reduction)
 
 
 @operator("nn.functional.hinge_embedding_loss", method=False, out=False)
@@ -214,7 +223,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     x, y = _pair("hinge_embedding_loss", input, target, warn=False, wide=False)
     zero = number(0, x)
     loss = where(y != 1, (margin - x).clamp_min(0), zero) + where(y != -1, x, zero)
-    return reduced(loss, reduction, input.dtype)
+    return reduced(loss.to(input.dtype), reduction)
 
 
 # -- divergences ---------------------------------------------------------------------------------------------------------
@@ -262,7 +271,7 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
         safe = where(y > 1, y, number(1, y))
         stirling = safe * log(safe) - safe + 0.5 * log(safe * (2 * math.pi))
         loss = loss + where(y > 1, stirling, number(0, stirling))
-    return reduced(loss, reduction, _half(input, target))
+    return reduced(loss, reduction)
 
 
 @operator("nn.functional.gaussian_nll_loss", method=False, out=False)
@@ -467,8 +476,7 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
             loss = loss * w.reshape([-1 if d == dim else 1 for d in range(input.dim())])
         loss = -loss.sum(dim)
         if reduction == "mean":
-            n = input.numel() // classes if classes else 0
-            return (loss.sum() / max(n, 1)).to(input.dtype)
+            return (loss.sum() / (input.numel() // max(classes, 1))).to(input.dtype)
         return reduced(loss, reduction, input.dtype)
     _check_class_shapes("cross_entropy", input, target)
     if input.dim() == 1 and target.dim() == 1:
@@ -505,6 +513,11 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
                          ignore_index=-100 if ignore_index is None else ignore_index)
 
 
+def _positive(z: Tensor) -> Tensor:
+    """``z`` where it is above 0, 0 elsewhere and for NaN."""
+    return where(z > 0, z, number(0, z))
+
+
 @operator("nn.functional.multi_margin_loss", method=False, out=False)
 @shown_as("MultiMarginLoss")
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
@@ -524,12 +537,14 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
                            f"{list(input.shape)}")
     classes = x.shape[1]
     y = _class_numbers(y, classes, -1 - classes)[0]
-    z = (margin - _pick(x, y, 1).unsqueeze(1) + x).clamp_min(0)
+    z = _positive(margin - _pick(x, y, 1).unsqueeze(1) + x)
     z = z * z if p == 2 else z
     if weight is not None:
         z = z * widened(weight).index_select(0, y).unsqueeze(1)
     z = where(arange(classes) == y.unsqueeze(1), number(0, z), z)
     loss = z.sum(1) / classes
+    if not loss.numel() and reduction == "mean":
+        reduction = "sum"
     return reduced(loss.reshape(target_shape) if single else loss, reduction, input.dtype)
 
 
@@ -549,7 +564,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     listed = cumprod((y >= 0).to(int64), 1) != 0
     at = where(listed, y, 0)
     is_target = (listed.unsqueeze(2) & (at.unsqueeze(2) == arange(classes))).any(1)
-    z = (1 - x.gather(1, at).unsqueeze(2) + x.unsqueeze(1)).clamp_min(0)
+    z = _positive(1 - x.gather(1, at).unsqueeze(2) + x.unsqueeze(1))
     z = where(listed.unsqueeze(2) & ~is_target.unsqueeze(1), z, number(0, z))
     loss = z.sum((1, 2)) / max(classes, 1)
     return reduced(loss.reshape(()) if single else loss, reduction, input.dtype)
@@ -578,7 +593,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
         raise RuntimeError(f"{target.dim()}D target tensor expects {target.dim() + 1}D input tensors, but found inputs with sizes "
                            f"{list(input1.shape)} and {list(input2.shape)}.")
-    a, b = (x.to(_float()) if x.dtype.kind in "biu" else widened(x) for x in (input1, input2))
+    a, b = (x.to(_float()) if x.dtype.kind in "biu" else x for x in (input1, input2))
     cos = (a * b).sum(-1) / (((a * a).sum(-1) + 1e-12) * ((b * b).sum(-1) + 1e-12)).sqrt()
     zero = number(0, cos)
     loss = where(target == 1, 1 - cos, zero) + where(target == -1, (cos - margin).clamp_min(0), zero)

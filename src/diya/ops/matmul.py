@@ -7,9 +7,9 @@ from functools import lru_cache
 from .. import dtypes
 from ..autograd.tape import sum_to
 from ..graph import Affine, Contraction, broadcast_shapes
-from ..tensor import Tensor
+from ..tensor import Tensor, check_inplace
 from .contraction import contract
-from .record import _long_name, operator
+from .record import _long_name, operator, snapshot, write_inplace
 
 
 def _v(*index: int) -> tuple[Affine, ...]:
@@ -142,12 +142,13 @@ def _is_half(x: Tensor) -> bool:
     return x.dtype.itemsize == 2 and x.dtype.kind == "f"
 
 
-def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
+def _scaled(x: Tensor, beta, product: Tensor, alpha, terms: int = 1) -> Tensor:
+    """``beta`` x + ``alpha`` product, where each element of the product is the sum of so many terms."""
     if x.dtype is not product.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_long_name(x.dtype)} and {_long_name(product.dtype)}")
     if product.dtype.kind in "biu":  # scales of integers are integers
         beta, alpha = int(beta), int(alpha)
-    if alpha != 1:
+    if alpha != 1 and terms:
         product = product * alpha
     if beta == 0:
         return product
@@ -158,22 +159,22 @@ def _scaled(x: Tensor, beta, product: Tensor, alpha) -> Tensor:
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     if input.dtype is mat1.dtype is mat2.dtype and _is_half(input):  # rounded once
         return addmm(*[x.to(dtypes.float32) for x in (input, mat1, mat2)], beta=beta, alpha=alpha).to(input.dtype)
-    return _scaled(input, beta, mm(mat1, mat2), alpha).contiguous()
+    return _scaled(input, beta, mm(mat1, mat2), alpha, mat1.shape[1]).contiguous()
 
 
 @operator(inplace=True)
 def addmv(input, mat, vec, *, beta=1, alpha=1):
-    return _scaled(input, beta, mv(mat, vec), alpha)
+    return _scaled(input, beta, mv(mat, vec), alpha, mat.shape[1])
 
 
 @operator(inplace=True)
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     if input.dtype is batch1.dtype is batch2.dtype and _is_half(input):  # rounded once
         return baddbmm(*[x.to(dtypes.float32) for x in (input, batch1, batch2)], beta=beta, alpha=alpha).to(input.dtype)
-    return _scaled(input, beta, bmm(batch1, batch2), alpha).contiguous()
+    return _scaled(input, beta, bmm(batch1, batch2), alpha, batch1.shape[2]).contiguous()
 
 
-@operator(inplace=True)
+@operator()
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     if _is_half(input) and batch1.shape[0]:  # rounded after each, as PyTorch does
         out = input
@@ -182,6 +183,18 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
             out = addmm(*wide, beta=1 if i else beta, alpha=alpha).to(input.dtype)
         return out
     return _scaled(input, beta, bmm(batch1, batch2).sum(0, dtype=batch1.dtype), alpha)
+
+
+def _addbmm_(self, batch1, batch2, *, beta=1, alpha=1):
+    """In-place version of `addbmm`: a tensor that broadcasts takes the result's size, as PyTorch has it."""
+    check_inplace(self)
+    out = addbmm(snapshot(self), batch1, batch2, beta=beta, alpha=alpha)
+    if self.shape != out.shape:
+        self.resize_(out.shape)
+    return write_inplace(self, out)
+
+
+Tensor.addbmm_ = _addbmm_  # type: ignore[attr-defined]
 
 
 @operator(inplace=True)

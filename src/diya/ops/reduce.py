@@ -275,7 +275,7 @@ def _var_parts(input, dim, correction):
     square = c * c if c.dtype.kind != "c" else c.real * c.real + c.imag * c.imag
     total = sum(square, dims if input.dim() else None, True)
     scale = max(n - correction, 0)
-    return dims, m, (total / scale if scale else total * 0 / total.new_zeros(()) if n else total / 0)
+    return dims, m, total / (scale if n else 0)
 
 
 def _var_args(dim, unbiased, correction):

@@ -311,7 +311,7 @@ def take_along_dim(input, indices, dim=None):
         raise RuntimeError(f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
                            f"{input.dim()} dimensions for input, and {indices.dim()} dimensions for indices")
     dim = wrap_dim(dim, input.dim())
-    indices = where(indices < 0, indices + input.shape[dim], indices)
+    indices = indices.remainder(input.shape[dim]) if input.shape[dim] else indices  # they wrap around, as PyTorch's do
     common = broadcast_shapes(*[[s for d, s in enumerate(x.shape) if d != dim] for x in (input, indices)])
     with_dim = lambda n: [*common[:dim], n, *common[dim:]]  # noqa: E731
     return gather(input.expand(with_dim(input.shape[dim])), dim, indices.expand(with_dim(indices.shape[dim])))

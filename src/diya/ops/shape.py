@@ -325,8 +325,7 @@ def _scatter_into(input: Tensor, src: Tensor, view: Tensor) -> Tensor:
     if src.shape != view.shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = "
                            f"{list(view.shape)}")
-    d = result_type(input, src) if src.dtype is not input.dtype else input.dtype
-    return movement.preserved(input, write(input.to(d), src.to(d), (tuple(view.shape), tuple(view.stride()), view._offset)))
+    return movement.preserved(input, write(input, src.to(input.dtype), (tuple(view.shape), tuple(view.stride()), view._offset)))
 
 
 def _template(input: Tensor) -> Tensor:
@@ -361,7 +360,7 @@ def as_strided_scatter(input, src, size, stride, storage_offset=None):
     if src.shape != view.shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = "
                            f"{list(view.shape)}")
-    return movement.write(input, src, (tuple(size), tuple(stride), view._offset), None)
+    return movement.write(input, src.to(input.dtype), (tuple(size), tuple(stride), view._offset), None)
 
 
 def _dense(x: Tensor) -> Tensor:

@@ -401,7 +401,7 @@ def bincount(input, weights=None, minlength=0):
     a = input._to_array()
     if a.size and a.min() < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    if weights is None:
+    if weights is None or not a.size:
         return _as(np.bincount(a.astype(np.int64), minlength=minlength), int64)
     d = weights.dtype if weights.dtype in (dtypes.float32, dtypes.float64) else dtypes.float64
     return _as(np.bincount(a.astype(np.int64), _numbers(weights), minlength), d)

@@ -621,6 +621,8 @@ def pixel_unshuffle(input, downscale_factor):
     if height % r or width % r:
         raise RuntimeError(f"pixel_unshuffle expects height and width to be divisible by downscale_factor, but ({height}, "
                            f"{width}) is not divisible by {r}")
+    if not input.numel():  # as it is, as PyTorch has it
+        return input.clone()
     n = len(lead)
     parts = input.reshape(*lead, channels, height // r, r, width // r, r)
     order = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
