@@ -18,24 +18,29 @@ def u8(*values):
 CASES = {  # call, dtype, shape, values
     "the next float16": (lambda: diya.tensor([1.0, 0, -1, 0], dtype=half).nextafter(diya.tensor([2.0, 1, -2, -1], dtype=half)),
                          half, (4,), [1.0009765625, 2**-24, -1.0009765625, -(2**-24)]),
-    "the next bfloat16": (lambda: diya.nextafter(diya.tensor([1.0, 3.0, nan], dtype=bhalf), diya.tensor([0.0, 3.0, 1.0], dtype=bhalf)),
+    "the next bfloat16": (
+        lambda: diya.nextafter(diya.tensor([1.0, 3.0, nan], dtype=bhalf), diya.tensor([0.0, 3.0, 1.0], dtype=bhalf)),
                           bhalf, (3,), [0.99609375, 3.0, nan]),
     "weights of no counts": (lambda: diya.bincount(diya.ones(0, dtype=diya.int64), diya.ones(0), 3), diya.int64, (3,), [0, 0, 0]),
     "integers under a curve": (lambda: diya.trapezoid(u8(255, 255, 3, 7, 128)), diya.float32, (), [584.5]),
     "no curve": (lambda: diya.trapezoid(diya.ones(3, 0, dtype=diya.int64)), diya.int64, (3,), [0, 0, 0]),
-    "a sum over one element": (lambda: diya.einsum("...ik,...j->ij", u8(6, 2).reshape(1, 2, 1), u8(5)), diya.uint8, (2, 1), [30, 10]),
+    "a sum over one element": (
+        lambda: diya.einsum("...ik,...j->ij", u8(6, 2).reshape(1, 2, 1), u8(5)), diya.uint8, (2, 1), [30, 10]),
     "std of too few": (lambda: diya.arange(6.0).reshape(2, 3).std(0, correction=3), diya.float32, (3,), [inf] * 3),
     "var of none": (lambda: diya.ones(0, 3).var(0, correction=-1), diya.float32, (3,), [nan] * 3),
     "no probabilities": (lambda: F.cross_entropy(diya.ones(0, 3), diya.ones(0, 3)), diya.float32, (), [nan]),
-    "equal angles of halves": (lambda: F.cosine_embedding_loss(diya.ones(3, 0, dtype=half), diya.ones(3, 0, dtype=half), diya.ones(3)),
+    "equal angles of halves": (
+        lambda: F.cosine_embedding_loss(diya.ones(3, 0, dtype=half), diya.ones(3, 0, dtype=half), diya.ones(3)),
                                half, (), [nan]),
     "mse of two dtypes": (lambda: F.mse_loss(diya.tensor([1.0, 2], dtype=half), diya.zeros(2)), diya.float32, (), [2.5]),
     "mse of a mask": (lambda: F.mse_loss(diya.tensor([1.0, 2]), diya.tensor([True, False])), diya.float32, (), [2.0]),
     "huber of two dtypes": (lambda: F.huber_loss(diya.tensor([3.0, 2]), diya.tensor([1.0, 2], dtype=diya.float64)),
                             diya.float32, (), [0.75]),
-    "logits of two dtypes": (lambda: F.binary_cross_entropy_with_logits(diya.zeros(2, dtype=diya.float64), diya.ones(2), reduction="sum"),
+    "logits of two dtypes": (
+        lambda: F.binary_cross_entropy_with_logits(diya.zeros(2, dtype=diya.float64), diya.ones(2), reduction="sum"),
                              diya.float32, (), [2 * math.log(2)]),
-    "hinges of integers": (lambda: F.hinge_embedding_loss(diya.tensor([1, 2], dtype=diya.int32), diya.tensor([1, -1]), reduction="sum"),
+    "hinges of integers": (
+        lambda: F.hinge_embedding_loss(diya.tensor([1, 2], dtype=diya.int32), diya.tensor([1, -1]), reduction="sum"),
                            diya.int64, (), [1]),
     "a margin too wide for halves": (lambda: F.soft_margin_loss(diya.tensor([-8.5], dtype=half), diya.tensor([3.6], dtype=half)),
                                      half, (), [inf]),
@@ -51,8 +56,10 @@ CASES = {  # call, dtype, shape, values
     "addbmm_ of a number": (lambda: diya.ones(()).addbmm_(diya.ones(2, 1, 3), diya.ones(2, 3, 2)), diya.float32, (1, 2), [7, 7]),
     "exponentials beside NaN": (lambda: diya.matrix_exp(diya.tensor([[[0.0]], [[nan]]])), diya.float32, (2, 1, 1), [1, nan]),
     "equal numbers of two dtypes": (lambda: diya.tensor(diya.ones(2).equal(diya.ones(2, dtype=diya.int64))), diya.bool, (), [1]),
-    "halves and integers": (lambda: diya.logaddexp(diya.ones(1, dtype=half), diya.ones(1, dtype=diya.int64)), half, (1,), [1.693359375]),
-    "even steps of float16": (lambda: diya.linspace(-1003.3, 7.7, 37, dtype=half)[[0, 1, 11]], half, (3,), [-1003.5, -975.5, -695.0]),
+    "halves and integers": (
+        lambda: diya.logaddexp(diya.ones(1, dtype=half), diya.ones(1, dtype=diya.int64)), half, (1,), [1.693359375]),
+    "even steps of float16": (
+        lambda: diya.linspace(-1003.3, 7.7, 37, dtype=half)[[0, 1, 11]], half, (3,), [-1003.5, -975.5, -695.0]),
     "even steps of bfloat16": (lambda: diya.linspace(0.3, 7.7, 9, dtype=bhalf)[[1, 7]], bhalf, (2,), [1.21875, 6.75]),
     "powers of ten": (lambda: diya.logspace(4.3, -3, 12, dtype=half)[:3], half, (3,), [19984, 4336, 940.5]),
     "singular values of infinity": (lambda: diya.linalg.svdvals(diya.tensor([[inf, 1], [1, 2]])), diya.float32, (2,), [nan, nan]),
@@ -71,8 +78,10 @@ def test_corner(name):
 ERRORS = {
     "a curve of masks": (lambda: diya.trapezoid(diya.ones(3, dtype=diya.bool)), RuntimeError, "bool"),
     "an end beyond the dtype": (lambda: diya.linspace(-1, 7, 3, dtype=diya.uint8), RuntimeError, "overflow"),
-    "whole targets": (lambda: F.binary_cross_entropy_with_logits(diya.ones(2), diya.ones(2, dtype=diya.int64)), RuntimeError, "cast"),
-    "mse of integers": (lambda: F.mse_loss(diya.ones(2, dtype=diya.int64), diya.ones(2, dtype=diya.int64)), NotImplementedError, "mse"),
+    "whole targets": (
+        lambda: F.binary_cross_entropy_with_logits(diya.ones(2), diya.ones(2, dtype=diya.int64)), RuntimeError, "cast"),
+    "mse of integers": (
+        lambda: F.mse_loss(diya.ones(2, dtype=diya.int64), diya.ones(2, dtype=diya.int64)), NotImplementedError, "mse"),
     "singular values of NaN": (lambda: diya.linalg.svd(diya.tensor([[nan, 1], [1, 2]])).S.tolist(), RuntimeError, "non-finite"),
 }
 
