@@ -104,7 +104,9 @@ _FROM |= dict.fromkeys((
 _FROM |= {"vmap": "func", "UntypedStorage": "storage", "TypedStorage": "storage", "ScriptModule": "jit", "ScriptFunction": "jit",
           "GradScaler": "amp", "Stream": "cpu",
           **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
-                          "nn._recurrent"), "sparse_coo_tensor": "sparse", "sparse_csr_tensor": "sparse"}
+                          "nn._recurrent"),
+          **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_bsr_tensor", "sparse_bsc_tensor",
+                           "sparse_compressed_tensor"), "sparse")}
 
 
 def _compiler_name(name: str) -> _Any:

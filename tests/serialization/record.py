@@ -65,7 +65,9 @@ def main():
     torch.save([np.float64(1.0)], HERE / "numpy_scalar.pt")
     torch.save([frozenset([1])], HERE / "frozenset.pt")
     torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.ones(1)), HERE / "script.pt")
-    torch.save({"x": torch.eye(2).to_sparse()}, HERE / "sparse.pt")
+    x = torch.eye(2)
+    torch.save({"coo": x.to_sparse(), "uncoalesced": torch.sparse_coo_tensor([[0, 0]], [1.0, 2.0], (2,)), "csr": x.to_sparse_csr(),
+                "csc": x.to_sparse_csc(), "bsr": x.to_sparse_bsr((1, 2)), "bsc": x.to_sparse_bsc((2, 1))}, HERE / "sparse.pt")
     torch.serialization.set_crc32_options(False)
     torch.save({"x": torch.arange(3.0)}, HERE / "no_checksums.pt")
 

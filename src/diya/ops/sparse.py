@@ -1,4 +1,4 @@
-"""Methods of dense tensors that lead to sparse ones; `diya.sparse` is imported when the first is called."""
+"""Methods of dense tensors that lead to sparse ones or belong to them; `diya.sparse` is imported when the first is called."""
 
 from __future__ import annotations
 
@@ -14,8 +14,23 @@ def _later(name: str, function: str):
     setattr(Tensor, name, call)
 
 
-for _name in ("to_sparse", "to_sparse_coo", "to_sparse_csr", "sparse_mask"):
+for _name in ("to_sparse", "to_sparse_coo", "to_sparse_csr", "to_sparse_csc", "to_sparse_bsr", "to_sparse_bsc", "sparse_mask"):
     _later(_name, _name.removesuffix("_coo"))
+
+
+def _of_layout(name: str, expected: str):
+    def call(self):
+        raise RuntimeError(f"{name} expected {expected} tensor layout but got {getattr(self, '_kind', 'Strided')}")
+    call.__name__, call.__qualname__ = name, f"Tensor.{name}"
+    call.__doc__ = f"What only a tensor of {expected} layout has."
+    setattr(Tensor, name, call)
+
+
+for _name, _expected in (
+        ("indices", "sparse coordinate"), ("values", "sparse"), ("coalesce", "sparse coordinate"),
+        ("is_coalesced", "sparse coordinate"), ("crow_indices", "sparse row compressed"), ("col_indices", "sparse row compressed"),
+        ("ccol_indices", "sparse column compressed"), ("row_indices", "sparse column compressed")):
+    _of_layout(_name, _expected)
 
 
 def _to_dense(self, dtype=None, *, masked_grad=None):
@@ -24,3 +39,5 @@ def _to_dense(self, dtype=None, *, masked_grad=None):
 
 
 Tensor.to_dense = _to_dense  # type: ignore[attr-defined]
+Tensor.sparse_dim = lambda self: 0  # type: ignore[attr-defined]
+Tensor.dense_dim = lambda self: self.dim()  # type: ignore[attr-defined]

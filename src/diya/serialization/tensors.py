@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,6 +67,9 @@ class TensorWriter:
         attributes = {k: v for k, v in vars(t).items() if k not in _OWN and not hasattr(Tensor, k)}
         if type(t) is not Tensor:
             from ..nn.parameter import Parameter
+            if hasattr(t, "_parts"):  # sparse
+                layout = Reduce(Global("torch.serialization", "_get_layout"), (repr(t.layout),))
+                return Reduce(Global("torch._utils", "_rebuild_sparse_tensor"), (layout, t._parts()))
             if type(t) is not Parameter:
                 return None
             args = (t.detach(), t.requires_grad, OrderedDict())
@@ -293,6 +296,39 @@ def _typed(u: Unpickler, rebuild, kind, args, state) -> Tensor:
     return _with_attributes(u, t, state)
 
 
+class _Layout(NamedTuple):
+    """The layout of a sparse tensor that is read."""
+
+    name: str
+
+
+def _layout(u: Unpickler, name) -> _Layout:
+    known = [f"torch.sparse_{kind}" for kind in ("coo", "csr", "csc", "bsr", "bsc")]
+    if name not in known:
+        raise CheckpointError(f"a tensor is said to have layout {name!r}, which is none of {', '.join(known)}")
+    return _Layout(name.removeprefix("torch."))
+
+
+def _sparse(u: Unpickler, layout, parts) -> Tensor:
+    """A sparse tensor, whose indices are checked to lie inside of it."""
+    from ..sparse.tensor import rebuilt
+    u.charge(_TENSOR_PRICE)
+    layout = expect(_Layout, layout, "a sparse tensor")
+    parts = expect(tuple, parts, "a sparse tensor")
+    if layout.name == "sparse_coo" and len(parts) == 3:  # as older files have it
+        parts = (*parts, False)
+    kinds = (Tensor, Tensor, Size, bool) if layout.name == "sparse_coo" else (Tensor, Tensor, Tensor, Size)
+    if len(parts) != len(kinds):
+        raise CheckpointError(f"a tensor of layout {layout.name} is described by {len(parts)} values, expected {len(kinds)}")
+    for kind, part in zip(kinds, parts, strict=True):
+        expect(kind, part, "a sparse tensor")
+    u.charge(sum(p.nbytes for p in parts if isinstance(p, Tensor)))
+    try:
+        return rebuilt(layout.name, parts)
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(f"a sparse tensor is not valid: {error}") from None
+
+
 def _with_attributes(u: Unpickler, t: Tensor, state) -> Tensor:
     if type(state) is tuple and len(state) == 2 and not state[1]:  # (of __dict__, of __slots__)
         state = state[0]
@@ -328,6 +364,8 @@ _GLOBALS.update((function.name, function) for function in (
     Function("torch._utils._rebuild_tensor_v3", _tensor_v3, 7, 8),
     Function("torch._utils._rebuild_parameter", _parameter, 3),
     Function("torch._utils._rebuild_parameter_with_state", _parameter, 4),
+    Function("torch._utils._rebuild_sparse_tensor", _sparse, 2),
+    Function("torch.serialization._get_layout", _layout, 1),
     Function("torch._tensor._rebuild_from_type_v2", _typed, 4),
     Function("torch.Size", _size, 0, 1),
     Function("torch.device", _device, 1, 2),

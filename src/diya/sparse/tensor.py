@@ -1,8 +1,7 @@
 """Sparse tensors: ordinary tensors of indices and values under one handle. Gradients flow through the values.
 
 A COO tensor (coordinates) has ``indices`` [sparse_dim, nnz] and ``values`` [nnz, *dense sizes]; entries with the same indices
-add up, and a *coalesced* tensor has none of them, in the order of rows. A CSR tensor (compressed sparse rows) has the entries
-of row r at ``crow_indices[r] : crow_indices[r + 1]`` of ``col_indices`` and ``values``.
+add up, and a *coalesced* tensor has none of them, in the order of rows. The other layouts are in `diya.sparse.compressed`.
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ from ..tensor import Tensor, _from_array
 
 
 class SparseTensor(Tensor):
-    """What COO and CSR share. Operators go to `diya.sparse.rules`; what has no rule there raises NotImplementedError."""
+    """What all layouts share. Operators go to `diya.sparse.rules`; what has no rule there raises NotImplementedError."""
 
     _data: Tensor  # the values
+    _kind: str     # the layout's name in messages
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
@@ -107,7 +107,7 @@ class SparseTensor(Tensor):
         raise RuntimeError("sparse tensors do not have strides")
 
     def is_contiguous(self, memory_format=None) -> bool:
-        return True
+        return False
 
     def numpy(self, *, force: bool = False):
         raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
@@ -121,8 +121,12 @@ class SparseTensor(Tensor):
     def __deepcopy__(self, memo):
         return self._like(self._data.detach().clone().requires_grad_(self._data.requires_grad))
 
+    def _parts(self) -> tuple:
+        """What `rebuilt` makes the tensor of, as PyTorch's files have it."""
+        raise NotImplementedError
+
     def __reduce_ex__(self, protocol):
-        raise NotImplementedError("pickling sparse tensors is not supported: pickle their indices and values")
+        return rebuilt, (self.layout.name, self._parts())
 
     def _lines(self, parts: dict[str, Tensor]) -> str:
         from ..printing import contents_str
@@ -135,7 +139,8 @@ class SparseTensor(Tensor):
 
     def _tail(self) -> list[str]:
         tail = [f"size={tuple(self.shape)}", f"nnz={self._nnz()}"]
-        if self.dtype not in (dtypes.default_dtype, dtypes.int64, dtypes.bool_):
+        plain = self.dtype.to_real() if self.dtype.is_complex else self.dtype
+        if plain not in (dtypes.default_dtype, dtypes.int64, dtypes.bool_):
             tail.append(f"dtype={self.dtype!r}")
         tail.append(f"layout={self.layout!r}")
         if self.grad_fn is not None:
@@ -147,7 +152,7 @@ class SparseTensor(Tensor):
 
 class SparseCooTensor(SparseTensor):
     is_sparse = True
-    layout = diya.sparse_coo  # type: ignore[assignment]
+    layout, _kind = diya.sparse_coo, "Sparse"  # type: ignore[assignment]
     _at: Tensor
     _coalesced: bool
 
@@ -232,63 +237,27 @@ class SparseCooTensor(SparseTensor):
                 dense + values.sum(0)
         return dense.to(dtypes.bool_) if self.dtype is dtypes.bool_ and dtype is None else dense
 
-    def to_sparse(self, *args, **kwargs):
+    def to_sparse(self, sparse_dim: int | None = None, *, layout=None, blocksize=None, dense_dim=None) -> Any:
+        if layout is diya.strided:
+            return self.to_dense()
+        if layout not in (None, diya.sparse_coo):
+            from .compressed import from_coo
+            return from_coo(self, layout, blocksize, dense_dim)
+        if sparse_dim not in (None, self.sparse_dim()):
+            raise RuntimeError(f"to_sparse: conversion from Sparse to Sparse with sparse_dim {sparse_dim} is not supported: it has "
+                               f"{self.sparse_dim()}")
         return self
 
     to_sparse_coo = to_sparse
 
-    def to_sparse_csr(self, dense_dim=None):
-        if self.dim() != 2 or self.dense_dim():
-            raise NotImplementedError(f"to_sparse_csr of a tensor of {self.sparse_dim()} sparse and {self.dense_dim()} dense "
-                                      "dimensions is not supported: expected 2 and 0")
-        c = self.coalesce()
-        counts = np.bincount(c._at._to_array()[0], minlength=self.shape[0])
-        rows = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return csr(_from_array(rows), c._at[1], c._data, self.shape)
+    def _parts(self) -> tuple:
+        return self._at, self._data.detach(), self.shape, self._coalesced
 
     def __repr__(self, *, tensor_contents=None) -> str:
         from ..printing import _append
         head = self._lines({"indices": self._at, "values": self._data})
         first, *rest = self._tail()
         return _append(head + "       " + first, rest, 7)
-
-
-class SparseCsrTensor(SparseTensor):
-    is_sparse_csr = True
-    layout = diya.sparse_csr  # type: ignore[assignment]
-    _rows: Tensor
-    _columns: Tensor
-
-    def crow_indices(self) -> Tensor:
-        return self._rows
-
-    def col_indices(self) -> Tensor:
-        return self._columns
-
-    def sparse_dim(self) -> int:
-        return 2
-
-    def dense_dim(self) -> int:
-        return 0
-
-    def to_sparse(self, *args, **kwargs) -> SparseCooTensor:
-        starts = self._rows._to_array()
-        rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        at = np.stack([rows, self._columns._to_array()]).astype(np.int64)
-        return coo(_from_array(at), self._data, self.shape)._coalesced_(True)
-
-    to_sparse_coo = to_sparse
-
-    def to_sparse_csr(self, dense_dim=None):
-        return self
-
-    def to_dense(self, dtype=None, *, masked_grad=None) -> Tensor:
-        return self.to_sparse().to_dense(dtype)
-
-    def __repr__(self, *, tensor_contents=None) -> str:
-        from ..printing import _append
-        head = self._lines({"crow_indices": self._rows, "col_indices": self._columns, "values": self._data})
-        return _append(head[:-2], self._tail(), 7)
 
 
 def coo(indices: Tensor, values: Tensor, size: Sequence[int], coalesced: bool = False) -> SparseCooTensor:
@@ -299,13 +268,6 @@ def coo(indices: Tensor, values: Tensor, size: Sequence[int], coalesced: bool = 
     return t
 
 
-def csr(rows: Tensor, columns: Tensor, values: Tensor, size: Sequence[int]) -> SparseCsrTensor:
-    t = object.__new__(SparseCsrTensor)
-    t._type = type_of(tuple(size), values.dtype)
-    t._rows, t._columns, t._data = rows, columns, values
-    return t
-
-
 def _given(x: Any, dtype: Any = None) -> Tensor:
     if isinstance(x, Tensor):
         return x if dtype is None else x.to(dtype)
@@ -313,17 +275,29 @@ def _given(x: Any, dtype: Any = None) -> Tensor:
 
 
 def _owned(values: Any, dtype: Any, requires_grad: bool) -> Tensor:
-    """Values as a part of a new tensor: a leaf of its own if it requires gradients."""
+    """Values as a part of a new tensor: a handle of its own, and a leaf of its own if it requires gradients."""
     values = _given(values, dtype)
-    return values.detach().clone().requires_grad_() if requires_grad else values
+    if requires_grad:
+        return values.detach().clone().requires_grad_()
+    return values.view_as(values) if values.requires_grad else values.detach()
 
 
-def sparse_coo_tensor(indices: Any, values: Any = None, size: Any = None, *, dtype=None, device=None, pin_memory=False,
+def rebuilt(layout: str, parts: tuple) -> Any:
+    """The sparse tensor of what `SparseTensor._parts` gave."""
+    if layout == "sparse_coo":
+        at, values, size, coalesced = parts
+        return sparse_coo_tensor(at, values, size, is_coalesced=coalesced)
+    from .compressed import sparse_compressed_tensor
+    starts, others, values, size = parts
+    return sparse_compressed_tensor(starts, others, values, size, layout=getattr(diya, layout))
+
+
+def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None, *, dtype=None, device=None, pin_memory=False,
                       requires_grad: bool = False, check_invariants=None, is_coalesced: bool | None = None) -> SparseCooTensor:
     """A COO tensor of ``indices`` [sparse_dim, nnz] and ``values`` [nnz, ...]; of ``size`` alone, an empty one."""
     diya.empty(0, device=device)
     if values is None:
-        size = Size(indices if size is None else size)
+        size = Size((indices or ()) if size is None else size)
         return coo(diya.zeros((len(size), 0), dtype=diya.int64), diya.zeros(0, dtype=dtype, requires_grad=requires_grad), size,
                    True)
     at, values = _given(indices).to(diya.int64), _owned(values, dtype, requires_grad)
@@ -353,34 +327,21 @@ def sparse_coo_tensor(indices: Any, values: Any = None, size: Any = None, *, dty
     return coo(at.detach(), values, size, bool(is_coalesced) or at.shape[1] < 2 and is_coalesced is None and not at.shape[1])
 
 
-def sparse_csr_tensor(crow_indices: Any, col_indices: Any, values: Any, size: Any = None, *, dtype=None, device=None,
-                      pin_memory=False, requires_grad: bool = False, check_invariants=None) -> SparseCsrTensor:
-    """A CSR tensor: of ``crow_indices`` [rows + 1], ``col_indices`` [nnz] and ``values`` [nnz]."""
-    diya.empty(0, device=device)
-    rows, columns = _given(crow_indices), _given(col_indices)
-    values = _owned(values, dtype, requires_grad)
-    if rows.dim() != 1 or columns.dim() != 1 or values.dim() != 1:
-        raise NotImplementedError("batched and blocked CSR tensors are not supported: expected one dimension each of "
-                                  f"crow_indices, col_indices and values, got {rows.dim()}, {columns.dim()}, {values.dim()}")
-    starts, at = rows._to_array(), columns._to_array()
-    if size is None:
-        size = (len(starts) - 1, int(at.max()) + 1 if at.size else 0)
-    if len(starts) != size[0] + 1 or starts[0] != 0 or starts[-1] != len(at) or (np.diff(starts) < 0).any() \
-            or len(at) != values.shape[0]:
-        raise RuntimeError(f"crow_indices must rise from 0 to nnz in {size[0] + 1} steps, got {len(starts)} from {starts[0]} to "
-                           f"{starts[-1]}, with {len(at)} col_indices and {values.shape[0]} values")
-    if at.size and not 0 <= at.min() <= at.max() < size[1]:
-        raise RuntimeError(f"col_indices must lie in [0, {size[1]}), got {at.min()} to {at.max()}")
-    return csr(rows, columns, values, size)
-
-
-def to_sparse(dense: Tensor, sparse_dim: int | None = None, *, layout=None, **options: Any) -> Any:
-    """The elements of a dense tensor that are not zero, as COO (or CSR, with ``layout=torch.sparse_csr``)."""
-    if layout is diya.sparse_csr:
-        return to_sparse_csr(dense)
-    if layout not in (None, diya.sparse_coo) or options:
-        raise NotImplementedError(f"to_sparse with layout={layout} {' '.join(options)} is not supported: COO and CSR are")
+def to_sparse(dense: Tensor, sparse_dim: int | None = None, *, layout=None, blocksize=None, dense_dim: int | None = None) -> Any:
+    """The elements of a dense tensor that are not zero, as COO with ``sparse_dim`` sparse dimensions, or in a ``layout``."""
+    if layout is diya.strided:
+        return dense
+    if layout not in (None, diya.sparse_coo):
+        if sparse_dim is not None:
+            raise RuntimeError(f"to_sparse: expected sparse_dim or layout, got both: {sparse_dim} and {layout}")
+        from .compressed import from_dense
+        return from_dense(dense, layout, blocksize, dense_dim)
+    if blocksize is not None or dense_dim is not None:
+        raise RuntimeError("to_sparse: conversion from Strided to Sparse with blocksize or dense_dim argument given is not "
+                           "supported")
     n = dense.dim() if sparse_dim is None else sparse_dim
+    if not 0 <= n <= dense.dim() or not n and dense.dim():
+        raise RuntimeError(f"sparse_dim argument must be in >0 and <={dense.dim()}, got {n}")
     kept = dense.detach() != 0
     if n < dense.dim():
         kept = kept.flatten(n).any(-1)
@@ -388,16 +349,36 @@ def to_sparse(dense: Tensor, sparse_dim: int | None = None, *, layout=None, **op
     return coo(at, dense[tuple(at.unbind(0))] if n else dense.unsqueeze(0), dense.shape, True)
 
 
-def to_sparse_csr(dense: Tensor, dense_dim: int | None = None) -> SparseCsrTensor:
-    if dense.dim() != 2:
-        raise NotImplementedError(f"to_sparse_csr of {dense.dim()} dimensions is not supported: expected 2")
-    return to_sparse(dense).to_sparse_csr()
+def to_sparse_csr(x: Tensor, dense_dim: int | None = None) -> Any:
+    return x.to_sparse(layout=diya.sparse_csr, dense_dim=dense_dim)
 
 
-def sparse_mask(dense: Tensor, mask: SparseCooTensor) -> SparseCooTensor:
-    """The elements of a dense tensor where ``mask`` has entries."""
-    if tuple(dense.shape) != tuple(mask.shape):
-        raise RuntimeError(f"sparse_mask(): operands have incompatible sizes; self has size {list(dense.shape)} but mask has "
+def to_sparse_csc(x: Tensor, dense_dim: int | None = None) -> Any:
+    return x.to_sparse(layout=diya.sparse_csc, dense_dim=dense_dim)
+
+
+def to_sparse_bsr(x: Tensor, blocksize: Any, dense_dim: int | None = None) -> Any:
+    return x.to_sparse(layout=diya.sparse_bsr, blocksize=blocksize, dense_dim=dense_dim)
+
+
+def to_sparse_bsc(x: Tensor, blocksize: Any, dense_dim: int | None = None) -> Any:
+    return x.to_sparse(layout=diya.sparse_bsc, blocksize=blocksize, dense_dim=dense_dim)
+
+
+for _name in ("csr", "csc", "bsr", "bsc"):
+    setattr(SparseTensor, f"to_sparse_{_name}", globals()[f"to_sparse_{_name}"])
+
+
+def sparse_mask(x: Tensor, mask: Any) -> Any:
+    """The elements of a dense or sparse tensor where ``mask`` has entries, in its layout."""
+    if not isinstance(mask, SparseTensor):
+        raise RuntimeError("sparse_mask(): expected a sparse mask, got a dense tensor: use masked_fill() or where()")
+    if tuple(x.shape) != tuple(mask.shape):
+        raise RuntimeError(f"sparse_mask(): operands have incompatible sizes; self has size {list(x.shape)} but mask has "
                            f"size {list(mask.shape)}")
-    mask = mask.coalesce()
-    return mask._like(dense[tuple(mask._at.unbind(0))])
+    x = x.to_dense()
+    if not isinstance(mask, SparseCooTensor):
+        from .compressed import compress
+        at, _ = mask._places()
+        return compress(type(mask), at, x[tuple(_from_array(at).unbind(0))], mask.shape, mask._block())
+    return mask._like(x[tuple(mask._at.unbind(0))])
