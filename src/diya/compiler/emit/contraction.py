@@ -126,6 +126,16 @@ class Form(NamedTuple):
         return (b.steps == "unit" and b.along == "lanes" and not b.checks and b.dtype is self.accumulator
                 and self.ranks[3] <= 1 and not self.dots and not self.windowed)
 
+    def near(self) -> list[tuple[int, Access]]:
+        """The arrays of the output's index space that a tile's row meets in few lines."""
+        return [(t, c) for t, c in enumerate(self.c) if c.steps in ("unit", "runs")]
+
+    @property
+    def lines(self) -> int:
+        """At least the lines of those that a tile meets, a power of two."""
+        row = sum(self.tile.width * c.dtype.itemsize // 64 for _, c in self.near())
+        return 1 << (self.tile.height * row - 1).bit_length() if row else 0
+
     def streams(self, group: str) -> list[str]:
         """The streams that a group's index variables have a part in; ``t`` is the number of the tap."""
         if group == "t":
@@ -286,6 +296,11 @@ class Kernel:
         slots = form.tile.vectors * (len(form.c) + 1)
         self.tile = f(f"alloca [{form.tile.height * form.tile.width} x {self.real}], align 64")
         self.square = f(f"alloca [{self.lanes * self.lanes} x {self.real}], align 64")
+        self.lines = "null"
+        if form.lines:
+            self.lines = f(f"alloca [{form.lines} x ptr], align 64")
+            with f.loop(0, form.lines) as i:
+                f.store("ptr", self.lines, f.at("ptr", self.lines, i.i))
         self.runs = [f(f"alloca [{self.lanes + 1} x i64], align 8") for _ in range(slots)]
 
     def text(self) -> str:
@@ -612,7 +627,7 @@ class Kernel:
         tile, ty, real = self.form.tile, self.vec, self.real
         f = self._inner(f"tile{rows}x{vectors}", [
             ("i64", "depth"), ("ptr noalias", "a"), ("i64", "height"), ("ptr noalias", "b"), ("i64", "step"),
-            ("ptr noalias", "tile")])
+            ("ptr noalias", "lines"), ("ptr noalias", "tile")])
         item = self.form.accumulator.itemsize
         fma = f"llvm.fmuladd.v{self.lanes}f{item * 8}"
         cells = [(i, v) for i in range(rows) for v in range(vectors)]
@@ -623,6 +638,7 @@ class Kernel:
             columns = [f.load(ty, f.at(real, b, v * self.lanes), item) for v in range(vectors)]
             for line in range(0, vectors * self.lanes * item, 64):
                 prefetch(f, f.at("i8", f.at(real, b, ahead), line), 0, 3)
+            self._call_line(f, k.i)
             for i in range(rows):
                 one = f(f"insertelement {ty} poison, {real} {f.load(real, f.at(real, a, i))}, i32 0")
                 row = f(f"shufflevector {ty} {one}, {ty} poison, {self.ints} zeroinitializer")
@@ -635,13 +651,19 @@ class Kernel:
         f.do("ret void")
         return f
 
+    def _call_line(self, f: Function, k) -> None:
+        """Calls the k-th of the lines that follow the sum to the cache."""
+        if self.form.lines:
+            line = f(f"and i64 {k}, {self.form.lines - 1}")
+            prefetch(f, f.load("ptr", f.at("ptr", "%lines", line)), 0, 3)
+
     def _view_function(self, rows: int) -> Function:
         """The tile with b where it lies: row k at ``offsets[k]`` from each vector's place, under its tap's mask."""
         tile, ty, real, item = self.form.tile, self.vec, self.real, self.form.accumulator.itemsize
         places = [f"b{v}" for v in range(tile.vectors)]
         f = self._inner(f"view{rows}x{tile.vectors}", [
             ("i64", "depth"), ("ptr noalias", "a"), ("i64", "height"), *[("ptr", p) for p in places],
-            ("ptr", "offsets"), ("ptr", "taps"), ("ptr", "masks"), ("ptr noalias", "tile")])
+            ("ptr", "offsets"), ("ptr", "taps"), ("ptr", "masks"), ("ptr noalias", "lines"), ("ptr noalias", "tile")])
         b, word = _Vectors(f, self.lanes), f"i{self.lanes}"
         fma = f"llvm.fmuladd.v{self.lanes}f{item * 8}"
         cells = [(i, v) for i in range(rows) for v in range(tile.vectors)]
@@ -657,6 +679,7 @@ class Kernel:
             here = fixed or masks(f(f"sext i32 {f.load('i32', f.at('i32', '%taps', k.i))} to i64"))
             columns = [b.load(f.at(real, f"%{p}", offset), self.form.accumulator, self.lanes, mask).text
                        for p, mask in zip(places, here, strict=True)]
+            self._call_line(f, k.i)
             for i in range(rows):
                 one = f(f"insertelement {ty} poison, {real} {f.load(real, f.at(real, k.state[0], i))}, i32 0")
                 row = f(f"shufflevector {ty} {one}, {ty} poison, {self.ints} zeroinitializer")
@@ -846,7 +869,7 @@ class Kernel:
                     self._dots(pointers, rows, i.i, height, columns, j.i, f.min(left, tile.width), depth, kc)
                 else:
                     strip = f.at(self.real, part["a"], f.mul(i.i, self.arg["k.pitch"]))
-                    self._prefetch_rows(pointers["c0"], rows, i.i, height, alongs[0][0])
+                    self._note_lines(pointers, rows, i.i, height, alongs)
                     self._multiply(height, left, kc, strip, panel, view)
                 for flat in self.each_case([x for row in alongs for x in row]):
                     cases = [flat[t:t + tile.vectors] for t in range(0, len(flat), tile.vectors)]
@@ -887,11 +910,11 @@ class Kernel:
         viewed = view[0] if view else "false"
         with f.when(viewed) if view else nullcontext():
             if view:
-                operands = f"(i64 {kc}, ptr {strip}, i64 {self.arg['rows']}, {view[1]}, ptr {self.tile})"
+                operands = f"(i64 {kc}, ptr {strip}, i64 {self.arg['rows']}, {view[1]}, ptr {self.lines}, ptr {self.tile})"
                 self._by_rows(height, f"view{{}}x{tile.vectors}{operands}")
         with f.otherwise(viewed) if view else nullcontext():
             operands = (f"(i64 {kc}, ptr {strip}, i64 {self.arg['rows']}, ptr {panel[0]}, i64 {panel[1]}, "
-                        f"ptr {self.tile})")
+                        f"ptr {self.lines}, ptr {self.tile})")
             thin = f.compare("sle", left, self.lanes)
             with f.when(thin):
                 f.do(f"call void @{self.symbol}.tile{tile.height}x1{operands}")
@@ -1007,17 +1030,19 @@ class Kernel:
         word = f"i{self.lanes}"
         return self.f(f"bitcast {word} {self.f.load(word, self._mask_along(number, tap))} to {self.bools}")
 
-    def _prefetch_rows(self, base, rows, row, height, along) -> None:
-        """Calls the output's lines to the cache while the tile is computed."""
-        f, c = self.f, self.form.c[0]
-        if c.steps not in ("unit", "runs"):
-            return
-        elem = self.b.memory(c.dtype)
-        first = self.origin(along)
-        with f.loop(0, height) as r:
-            at = f.at(elem, base, f.add(rows.scalar("c0", f.add(row, r.i)), first))
-            for line in range(0, self.form.tile.width * c.dtype.itemsize, 64):
-                prefetch(f, f.at("i8", at, line), 1, 3)
+    def _note_lines(self, pointers, rows, row, height, alongs) -> None:
+        """Tabulates the lines of the output, and of what the epilogue reads, that a tile will meet: its function calls
+        them to the cache one by one, since all at once would have to wait for one another."""
+        f, form = self.f, self.form
+        near = [(t, c, self.b.memory(c.dtype), self.origin(alongs[t][0])) for t, c in form.near()]
+        step = sum(c.dtype.itemsize * form.tile.width // 64 for _, c in form.near())
+        with f.loop(0, height if near else 0) as r:
+            number = f.mul(r.i, step)
+            for t, c, elem, first in near:
+                base = f.at(elem, pointers[f"c{t}"], f.add(rows.scalar(f"c{t}", f.add(row, r.i)), first))
+                for line in range(0, form.tile.width * c.dtype.itemsize, 64):
+                    f.store("ptr", f.at("i8", base, line), f.at("ptr", self.lines, number))
+                    number = f.add(number, 1)
 
     def _kept(self, part, row, column) -> str:
         """Where the partial sums of a row wait for the next block of the depth."""

@@ -40,6 +40,7 @@ class Planes(NamedTuple):
     taps: tuple[int, int] | None = None
 
     padded = ragged = False  # as `contraction.Form` has them
+    lines = 0
 
     @property
     def key(self) -> str:
