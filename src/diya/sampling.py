@@ -74,9 +74,7 @@ def normal(generator: Generator, shape: Shape, dtype: DType, mean: float = 0.0, 
     dtype = _dtype(dtype)
     if dtype.is_complex:
         parts = normal(generator, (*shape, 2), dtype.to_real(), 0.0, std / math.sqrt(2.0), contiguous)
-        if mean:
-            parts[..., 0] += np.real(mean)
-            parts[..., 1] += np.imag(mean)
+        parts += mean  # of both parts, as PyTorch has it
         return _complex(parts, shape, dtype)
     _needs(dtype, "f", "normal_kernel_cpu")
     if not std >= 0:

@@ -8,7 +8,7 @@ import diya
 import diya.nn.functional as F
 
 nan, inf = math.nan, math.inf
-half, bhalf = diya.float16, diya.bfloat16
+half, bhalf, f64, i64 = diya.float16, diya.bfloat16, diya.float64, diya.int64
 
 
 def u8(*values):
@@ -62,6 +62,15 @@ CASES = {  # call, dtype, shape, values
         lambda: diya.linspace(-1003.3, 7.7, 37, dtype=half)[[0, 1, 11]], half, (3,), [-1003.5, -975.5, -695.0]),
     "even steps of bfloat16": (lambda: diya.linspace(0.3, 7.7, 9, dtype=bhalf)[[1, 7]], bhalf, (2,), [1.21875, 6.75]),
     "powers of ten": (lambda: diya.logspace(4.3, -3, 12, dtype=half)[:3], half, (3,), [19984, 4336, 940.5]),
+    "the ends of Bessel's functions": (lambda: diya.special.i0e(diya.tensor([1e308, 5e-324], dtype=f64)), f64, (2,),
+                                       [3.989422804014327e-155, 1.0]),
+    "scaled by a huge power": (
+        lambda: diya.ldexp(diya.tensor([2.0**-100]), diya.tensor([200])), diya.float32, (1,), [2.0**100]),
+    "a scaled half": (lambda: diya.ldexp(diya.tensor([60000.0], dtype=half), diya.tensor([-26])), half, (1,), [0.00089406967]),
+    "common multiples of int8": (
+        lambda: diya.tensor([127], dtype=diya.int8).lcm(diya.tensor([2], dtype=diya.int8)), diya.int8, (1,), [-2]),
+    "a scale of integers": (lambda: diya.addcmul(diya.tensor([1]), diya.tensor([1]), diya.tensor([2]), value=2.5), i64, (1,), [5]),
+    "integers filled with 2.5": (lambda: diya.tensor([1, 2]).masked_fill(diya.tensor([True, False]), 2.5), i64, (2,), [2, 2]),
     "singular values of infinity": (lambda: diya.linalg.svdvals(diya.tensor([[inf, 1], [1, 2]])), diya.float32, (2,), [nan, nan]),
 }
 
@@ -82,6 +91,7 @@ ERRORS = {
         lambda: F.binary_cross_entropy_with_logits(diya.ones(2), diya.ones(2, dtype=diya.int64)), RuntimeError, "cast"),
     "mse of integers": (
         lambda: F.mse_loss(diya.ones(2, dtype=diya.int64), diya.ones(2, dtype=diya.int64)), NotImplementedError, "mse"),
+    "too much for a mask": (lambda: u8(1).masked_fill(diya.tensor([True]), 300), RuntimeError, "overflow"),
     "singular values of NaN": (lambda: diya.linalg.svd(diya.tensor([[nan, 1], [1, 2]])).S.tolist(), RuntimeError, "non-finite"),
 }
 
@@ -91,3 +101,21 @@ def test_error(name):
     call, kind, message = ERRORS[name]
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_random_slopes():
+    """rrelu draws as PyTorch does: for each element not above 0, one after the other."""
+    diya.manual_seed(0)
+    x = diya.tensor([-1.0, 1, -1, 0, -1], requires_grad=True)
+    y = F.rrelu(x, training=True)
+    assert y.tolist() == pytest.approx([-0.3270943760871887, 1.0, -0.27246248722076416, 0.0, -0.31682243943214417], rel=1e-6)
+    y.sum().backward()
+    assert x.grad.tolist() == pytest.approx([0.32709438, 1.0, 0.27246249, 0.22070478, 0.31682244])
+
+
+def test_samples_like_a_transpose():
+    diya.manual_seed(0)
+    t = diya.rand_like(diya.ones(2, 3).t())
+    assert t.stride() == (1, 3)
+    diya.manual_seed(0)
+    assert t.t().flatten().tolist() == diya.rand(6).tolist()

@@ -385,7 +385,7 @@ def _hankel(order: int, x, kind: str):
     shift = (order / 2 + 0.25) * math.pi
     c, s = (np.cos(x) * math.cos(shift) + np.sin(x) * math.sin(shift)), (np.sin(x) * math.cos(shift) - np.cos(x) * math.sin(shift))
     del turn
-    return np.sqrt(2 / (math.pi * x)) * (p * c - q * s if kind == "j" else p * s + q * c)
+    return math.sqrt(2 / math.pi) / np.sqrt(x) * (p * c - q * s if kind == "j" else p * s + q * c)
 
 
 def _first_kind(order: int):
@@ -407,7 +407,7 @@ def _second_kind(order: int):
     def y(x):
         near = x <= NEAR
         a = np.where(near & (x > 0), x, 1.0)
-        log = np.log(a / 2) + EULER
+        log = (np.log(a) - math.log(2)) + EULER
         total = _near(_neumann_sum, order, a)
         if order == 0:
             out = 2 / math.pi * log * _near(_bessel_j, 0, a) - 4 / math.pi * total
@@ -436,7 +436,7 @@ def _modified_first(order: int):
             total = total + term
         far = np.where(near, 40.0, size)
         even, odd = _hankel_terms(float(order), far, 1.0)
-        out = np.where(near, total * np.exp(-a), (even - odd) / np.sqrt(2 * math.pi * far))
+        out = np.where(near, total * np.exp(-a), (even - odd) / (math.sqrt(2 * math.pi) * np.sqrt(far)))
         out = np.where(np.isinf(x), 0.0, np.where(np.isnan(x), np.nan, out))
         return np.where(x < 0, -out, out) if order else out
     return _flat(i)
@@ -468,7 +468,7 @@ def _modified_second(order: int):
     def k(x):
         small, far = x <= 2, x > 30
         a = np.where(small & (x > 0), x, 1.0)
-        log = np.log(a / 2)
+        log = (np.log(a) - math.log(2))
         quarter = a * a / 4
         term, total, harmonic = np.ones_like(a), np.zeros_like(a), -EULER
         for j in range(20):
@@ -484,7 +484,7 @@ def _modified_second(order: int):
         integral = _STEP * (0.5 + integrand.sum(0))
         beyond = np.where(far, x, 40.0)
         even, odd = _hankel_terms(float(order), beyond, 1.0)
-        out = np.where(small, ascending, np.where(far, (even + odd) * np.sqrt(math.pi / (2 * beyond)), integral))
+        out = np.where(small, ascending, np.where(far, (even + odd) * math.sqrt(math.pi / 2) / np.sqrt(beyond), integral))
         out = np.where(np.isposinf(x), 0.0, np.where(x == 0, np.inf, out))
         return np.where((x < 0) | np.isnan(x), np.nan, out)
     return _chunked(k)

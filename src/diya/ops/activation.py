@@ -11,8 +11,8 @@ from functools import wraps
 
 from ..tensor import Tensor, check_inplace, wrap_dim
 from .compose import also, number, require_float, shown_as, widened, with_rule
-from .dropout import uniform
 from .elementwise import erf, exp, expm1, log1p, maximum, minimum, sigmoid, tanh, where
+from .random import slopes
 from .record import OPERATORS, _node_name, operator, snapshot, write_inplace
 from .reduce import amax
 
@@ -132,14 +132,14 @@ also("prelu", prelu)
 @operator("nn.functional.rrelu", method=False, out=False)
 @shown_as("RreluWithNoise")
 def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
-    """`leaky_relu` with a slope drawn from [lower, upper) for each element in training, their mean otherwise."""
+    """`leaky_relu` with a slope drawn from [lower, upper) for each element not above 0 in training, their mean otherwise."""
+    if not lower <= upper:
+        raise RuntimeError(f"Lower bound should be less than or equal to the upper bound, got {lower} and {upper}")
     require_float("rrelu", input)
     if inplace:
         check_inplace(input)
     if training:
-        x = widened(snapshot(input) if inplace else input)
-        slope = uniform(tuple(input.shape)).to(x.dtype) * (upper - lower) + lower
-        out = where(x > 0, x, x * slope).to(input.dtype)
+        out = (snapshot(input) if inplace else input) * slopes(input.detach(), lower, upper)
     else:
         out = leaky_relu(snapshot(input) if inplace else input, (lower + upper) / 2)
     if not inplace:

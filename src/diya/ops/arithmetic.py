@@ -30,6 +30,8 @@ def _once(function, *tensors):
 
 @operator(inplace=True)
 def addcmul(input, tensor1, tensor2, *, value=1):
+    if isinstance(value, float) and result_type(input, tensor1, tensor2).kind in "ui":
+        value = int(value)
     return _once(lambda a, b, c: a + (b * c if value == 1 else b * c * value), input, tensor1, tensor2)
 
 
@@ -250,6 +252,10 @@ def ldexp(input, other):
     for name, x in (("input", input), ("other", other)):
         if not isinstance(x, Tensor):
             raise WrongArgument(f"ldexp(): argument '{name}' must be Tensor, not {type(x).__name__}", x)
+    if input.dtype.kind == "f" and other.dtype.kind in "ui":  # the power alone may not fit the input's type
+        wide, power = input.to(dtypes.float64), other.to(dtypes.float64).clamp(-2100, 2100)
+        first = ew.floor(power * 0.5)
+        return (wide * ew.pow(2.0, first) * ew.pow(2.0, power - first)).to(input.dtype)
     d = other.dtype if other.dtype.kind == "f" else dtypes.default_dtype
     return input * ew.pow(other.new_full((), 2.0, dtype=d), other)
 
@@ -277,7 +283,15 @@ def frexp(input):
 
 gcd = elementwise("gcd", primitive("gcd", "elementwise", infer_elementwise, interpret=lambda a, x, y: np.gcd(x, y)),
                   ("input", "other"), only="ui", numbers="none")
-lcm = elementwise("lcm", primitive("lcm", "elementwise", infer_elementwise, interpret=lambda a, x, y: np.abs(np.lcm(x, y))),
+
+
+def _lcm(x, y):
+    """Small integers wrap around only at the end, as C computes with them."""
+    wide = np.int32 if x.dtype.itemsize < 4 else x.dtype
+    return np.abs(np.lcm(x.astype(wide), y.astype(wide))).astype(x.dtype)
+
+
+lcm = elementwise("lcm", primitive("lcm", "elementwise", infer_elementwise, interpret=lambda a, x, y: _lcm(x, y)),
                   ("input", "other"), only="ui", numbers="none")
 
 

@@ -529,9 +529,9 @@ def nextafter(input, other):
     """The next number after ``input`` towards ``other``."""
     if not (isinstance(input, Tensor) and isinstance(other, Tensor)) or (d := result_type(input, other)).itemsize != 2:
         return _next_wide(input, other)
-    only("nextafter_cpu", "f", input, other)
-    a, b = input.to(d), other.to(d)  # halves are computed in float32, so step by one in their bits
-    bits = a.view(dtypes.int16)
+    a, b = input.to(d), other.to(d)
+    only("nextafter_cpu", "f", a)
+    bits = a.view(dtypes.int16)  # halves are computed in float32: here one step is one in their bits
     outwards = (b > a) == (a > 0)
     step = _choose(outwards, bits + 1, bits - 1)
     smallest = _choose(b > 0, bits.new_full((), 1), bits.new_full((), -2**15 + 1))

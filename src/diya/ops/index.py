@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from weakref import ref
 
@@ -468,10 +469,26 @@ def masked_fill(input, mask, value):
     else:
         if not is_number(value):
             raise TypeError(f"masked_fill(): argument 'value' must be Number or a 0-dim Tensor, not {type(value).__name__}")
-        if isinstance(value, complex) and input.dtype.kind != "c" or isinstance(value, float) and input.dtype.kind in "ui":
-            raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
+        if not _converts(value, input.dtype):
+            raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow: masked_fill got {value}")
+        value = int(value) if input.dtype.kind in "ui" else value
         value = from_node(engine.scalar(value, input.dtype))
     return where(mask, value, input).contiguous()
+
+
+def _converts(value, d) -> bool:
+    """Whether PyTorch takes a Python number for an element of dtype ``d``: if it is none too large."""
+    if isinstance(value, complex):
+        return d.kind in "bc"
+    if d.kind in "ui":
+        bounds = np.iinfo(d.numpy)
+        return bounds.min <= value <= bounds.max
+    if d.kind != "f" or not math.isfinite(value):
+        return True
+    return abs(value) <= _LARGEST.get(d.name, math.inf)
+
+
+_LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38}
 
 
 def _masked_fill_(self, mask, value):

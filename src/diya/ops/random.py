@@ -19,7 +19,7 @@ from ..dtypes import int64
 from ..graph import broadcast_shapes, infer_elementwise, primitive
 from ..tensor import Tensor, _from_array, assign, check_inplace
 from .creation import _like_sizes
-from .movement import stack
+from .movement import copied, order_for, stack
 from .record import _long_name, elementwise, operator
 
 
@@ -38,7 +38,7 @@ def _draw(name: str, generator, *args) -> np.ndarray:
 def sampled(shape, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
     """``draw(shape)``; inside of vmap for each element of the batch, or once, as its ``randomness`` says."""
     if not modes.levels:
-        return draw(tuple(shape)) if engine.capturing is None else engine.capturing.drawn(tuple(shape), draw)
+        return draw(tuple(shape)) if engine.drawing is None else engine.drawing.drawn(tuple(shape), draw)
     from ..func.randomness import drawn
     return drawn(tuple(shape), draw)
 
@@ -70,16 +70,26 @@ rand = _maker("rand", "uniform")
 randn = _maker("randn", "normal")
 
 
+def _like(sample: str, values: tuple, input: Tensor, dtype, device, requires_grad: bool, format, generator) -> Tensor:
+    """A sample of the shape of ``input``, which lies and is drawn in the order that this has in memory."""
+    d, order = dtype or input.dtype, order_for(input, format)
+    shape = input.shape if order is None else [input.shape[k] for k in order]
+    t = _make(tuple(shape), lambda shape: _draw(sample, generator, shape, d, *values), d, device, False)
+    t = t if order is None else copied(t.permute([order.index(k) for k in range(len(order))]), order)
+    return t.requires_grad_() if requires_grad else t
+
+
 @operator(method=False, differentiable=False)
 def rand_like(input, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, memory_format=None,
               generator=None):
-    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
+    return _like("uniform", (), input, dtype, device, requires_grad, memory_format, generator)
 
 
 @operator(method=False, differentiable=False)
 def randn_like(input, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, memory_format=None,
                generator=None):
-    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
+    values = (0.0, 1.0, order_for(input, memory_format) is None)
+    return _like("normal", values, input, dtype, device, requires_grad, memory_format, generator)
 
 
 @operator(method=False, differentiable=False)
@@ -104,7 +114,9 @@ def randint_like(input, low=None, high=None, *, dtype=None, device=None, require
                  memory_format=None):
     low, high = (0, low) if high is None else (low, high)
     high = high.item() if isinstance(high, Tensor) else high
-    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    if not low < high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    return _like("randint", (int(low), int(high)), input, dtype, device, requires_grad, memory_format, None)
 
 
 @operator(method=False, differentiable=False)
@@ -124,6 +136,16 @@ def bernoulli(input, p=None, *, generator=None):
                                                               input.dtype))
     return _sampled_from(input, lambda x: _from_array(_draw("bernoulli_each", generator, x, input.dtype, input.dtype),
                                                       input.dtype))
+
+
+def slopes(x: Tensor, low: float, high: float) -> Tensor:
+    """Factors for the elements of ``x``: for those not above 0 drawn from [low, high), one after the other; 1 for the others."""
+    def draw(a: np.ndarray) -> Tensor:
+        chosen = dtypes.load_array(a, x.dtype) <= 0
+        factors = np.ones(a.shape, np.float64)
+        factors[chosen] = _draw("uniform", None, (int(chosen.sum()),), dtypes.float64) * (high - low) + low
+        return _from_array(dtypes.store_array(factors.astype(x.dtype.compute), x.dtype), x.dtype)
+    return _sampled_from(x, draw)
 
 
 @operator(differentiable=False)
