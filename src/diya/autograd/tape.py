@@ -111,7 +111,7 @@ class SavedTensor:
                 t = self.handle(None)
                 self.node = None
             return t
-        if self.storage.version != self.version:
+        if self.storage.version != self.version and not modes.forward:  # forward mode needs the values of back then
             raise RuntimeError(
                 f"one of the variables needed for gradient computation has been modified by an inplace operation: "
                 f"[torch.{_type_name(self.type.dtype)} {list(self.type.shape)}], which is "
@@ -141,6 +141,7 @@ class NodeBase:
     saved: Any = None
     levels: tuple = ()                # of vmap inside of which it was made: see diya.func.levels
     metadata_: dict | None = None
+    stands_for_others = False         # whether it is in the place of nodes that were never made: see `as_written`
 
     @property
     def metadata(self) -> dict:
@@ -150,6 +151,8 @@ class NodeBase:
 
     @property
     def next_functions(self) -> tuple:
+        if any(e is not None and e[0].stands_for_others for e in self.edges):
+            self.edges = tuple([e if e is None or not e[0].stands_for_others else e[0].as_written(e[1]) for e in self.edges])
         return tuple((None, 0) if e is None else e for e in self.edges)
 
     def _sequence_nr(self) -> int:
@@ -164,6 +167,10 @@ class NodeBase:
 
     def release(self) -> None:
         """Lets go of what was saved."""
+
+    def as_written(self, nr: int) -> tuple[NodeBase, int]:
+        """The node, and its output, that stands for this node's output where the program is run as it is written."""
+        return self, nr
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(grad_inputs, grad_outputs)`` runs after this node; what it returns replaces grad_inputs."""

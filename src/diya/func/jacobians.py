@@ -8,8 +8,8 @@ from functools import wraps
 
 from ..ops.creation import eye
 from ..tensor import Tensor
-from .transforms import Differentiated, Linear
-from .trees import only_tensors
+from .transforms import Differentiated, Linear, _differentiable
+from .trees import flatten, only_tensors
 from .vmap import over_rows
 
 
@@ -64,6 +64,8 @@ def jacfwd(func: Callable, argnums=0, has_aux: bool = False, *, randomness: str 
     """
     @wraps(func)
     def call(*args, **kwargs):
+        chosen = [args[n] for n in ((argnums,) if isinstance(argnums, int) else argnums) if -len(args) <= n < len(args)]
+        _differentiable("primal", flatten(chosen)[0])
         found, outs, rebuild = _differentiated("jacfwd", func, args, argnums, kwargs, has_aux)
         push = Linear(found.scope, outs, found.edges)
         columns: list[list[Tensor]] = []

@@ -18,7 +18,7 @@ from ..autograd.tape import AccumulateGrad, Rule, _sequence, edge_of, put
 from ..autograd.walk import run
 from ..tensor import Tensor, from_node
 from .batching import captured
-from .trees import Rebuild, flatten, only_tensors
+from .trees import Rebuild, flatten, only_tensors, same_structure
 
 _VARIABLE = Rule("FuncVariable", ("input",), {"input": lambda g: g})
 
@@ -82,7 +82,11 @@ class Differentiated:
 
     def __init__(self, func: Callable, args: tuple, argnums, kwargs: dict, has_aux: bool, name: str):
         self.scope = scope = Scope()
-        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        if not isinstance(argnums, (int, tuple)):
+            raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
+        numbers = (argnums,) if isinstance(argnums, int) else argnums
+        if not numbers and args:
+            raise RuntimeError("argnums must be non-empty")
         for n in numbers:
             if not isinstance(n, int):
                 raise RuntimeError(f"argnum must be int, got: {type(n)}")
@@ -91,8 +95,8 @@ class Differentiated:
         if not isinstance(argnums, int) and len({n % len(args) for n in numbers}) != len(numbers):
             raise RuntimeError(f"argnums elements must be unique, got {numbers}")
         chosen = args[argnums] if isinstance(argnums, int) else tuple([args[n] for n in numbers])
-        leaves, self.rebuild = only_tensors(chosen, lambda kind: f"{name}: Expected all inputs to be differentiated to be tensors, "
-                                                                 f"got {kind}")
+        leaves, self.rebuild = only_tensors(
+            chosen, lambda kind: f"{name}: Expected all inputs to be differentiated to be tensors, got {kind}", ValueError)
         with enable_grad():
             self.variables = [scope.variable(x) for x in leaves]
             self.edges = [edge_of(v) for v in self.variables]  # kept, since the function may write to its arguments
@@ -189,7 +193,7 @@ def vjp(func: Callable, *primals, has_aux: bool = False):
 
     def pull(*cotangents, retain_graph=True, create_graph=None):
         given = cotangents[0] if len(cotangents) == 1 else cotangents
-        weights, _ = flatten(given)
+        weights = same_structure("vjp", "cotangents", given, "the outputs of the function", out)
         _check_shapes("vjp", "cotangents", weights, outs)
         return found.rebuild(found.gradients(outs, weights))
     return (out, pull, aux) if has_aux else (out, pull)
@@ -235,13 +239,21 @@ def _linearized(func: Callable, primals, has_aux: bool, name: str) -> tuple[Diff
     return found, Linear(found.scope, outs, found.edges), rebuild
 
 
+def _differentiable(what: str, tensors: list[Tensor]) -> None:
+    for x in tensors:
+        if isinstance(x, Tensor) and x.dtype.kind not in "fc":
+            raise ValueError(f"Expected {what} to be floating point or complex, but got: {x.dtype}")
+
+
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False):
     """(output, derivative of the output along ``tangents``[, aux])."""
     name = "jvp(f, primals, tangents)"
     if not isinstance(primals, tuple) or not primals:
         raise RuntimeError(f"{name}: Expected primals to be a non-empty tuple, got {primals!r}" if isinstance(primals, tuple) else
                            f"{name}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
-    along, _ = flatten(tangents)
+    along = same_structure(name, "tangents", tangents, "primals", primals)
+    _differentiable("primal", flatten(primals)[0])
+    _differentiable("tangent", along)
     found, push, rebuild = _linearized(func, primals, has_aux, name)
     _check_shapes(name, "tangents", along, found.variables)
     if strict and any(p is None for p in push.pulled):
@@ -256,7 +268,10 @@ def linearize(func: Callable, *primals):
     found, push, rebuild = _linearized(func, primals, False, name)
 
     def derivative(*tangents):
-        along, _ = flatten(tangents)
+        along = same_structure(name, "tangents", tangents, "primals", primals)
         _check_shapes(name, "tangents", along, found.variables)
+        for t, v in zip(along, found.variables, strict=True):
+            if t.dtype is not v.dtype:
+                raise RuntimeError(f"{name}: Expected tangents of the primals' dtypes, got {t.dtype} for {v.dtype}")
         return rebuild(push(along))
     return found.scope.settled(found.result), derivative

@@ -24,10 +24,19 @@ def flatten(tree: Any) -> tuple[list[Tensor], Rebuild]:
     return [leaves[i] for i in places], rebuild
 
 
-def only_tensors(tree: Any, message: Callable[[str], str]) -> tuple[list[Tensor], Rebuild]:
-    """As ``flatten``; raises RuntimeError with ``message(type)`` for a leaf that is no tensor."""
+def only_tensors(tree: Any, message: Callable[[str], str], error: type[Exception] = RuntimeError) -> tuple[list[Tensor], Rebuild]:
+    """As ``flatten``; raises ``error`` with ``message(type)`` for a leaf that is no tensor."""
     leaves, spec = tree_flatten(tree)
     for x in leaves:
         if not isinstance(x, Tensor):
-            raise RuntimeError(message(type(x).__name__))
+            raise error(message(type(x).__name__))
     return leaves, lambda tensors: tree_unflatten(tensors, spec)
+
+
+def same_structure(name: str, what: str, tree: Any, of: str, other: Any) -> list[Tensor]:
+    """The leaves of a tree that is built as another one is. Raises RuntimeError where it is not."""
+    leaves, spec = tree_flatten(tree)
+    wanted = tree_flatten(other)[1]
+    if spec != wanted:
+        raise RuntimeError(f"{name}: Expected {what} to have the same structure as {of}, got {spec} for {wanted}")
+    return leaves

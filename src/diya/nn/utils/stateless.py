@@ -22,6 +22,9 @@ def functional_call(module: Module, parameters_and_buffers: Mapping[str, Tensor]
     return _functional_call(module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict)
 
 
+_ABSENT = object()
+
+
 def _functional_call(module: Module, parameters_and_buffers: Mapping[str, Tensor], args: Any | tuple | None = None,
                      kwargs: dict[str, Any] | None = None, *, tie_weights: bool = True, strict: bool = False) -> Any:
     """``module(*args, **kwargs)`` with the named tensors in the place of its parameters and buffers.
@@ -59,18 +62,19 @@ def _reparametrize_module(module: Module, parameters_and_buffers: Mapping[str, T
             owner, name = _owner(module, path)
             table: dict[str, Any] = owner._parameters if name in owner._parameters else owner._buffers
             if name not in table:
-                table = owner.__dict__
-                if name not in table:
-                    raise AttributeError(f"{owner._get_name()} has no attribute `{name}`")
+                table = owner.__dict__  # also for names that the module does not have
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(f"{value} is not an instance of torch.Tensor")
-            replaced.append((table, name, table[name], path))
+            replaced.append((table, name, table.get(name, _ABSENT), path))
             table[name] = value
         yield
     finally:
         for table, name, old, path in reversed(replaced):
             now = table[name]
-            table[name] = old
+            if old is _ABSENT:
+                del table[name]
+            else:
+                table[name] = old
             if now is not given[path] and path in parameters_and_buffers and isinstance(parameters_and_buffers, dict):
                 parameters_and_buffers[path] = now
 
