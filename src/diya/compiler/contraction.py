@@ -37,6 +37,9 @@ STREAMED = 4
 # Up to so many rows windows of b are read where they lie.
 VIEWED = 48
 
+# Bytes of b that are packed at a time where all of a's rows stay in the second cache.
+STRIP = 1 << 19
+
 # Operand types that packing converts to float32 while it copies.
 SUPPORTED = ("float32", "float64", "float16", "bfloat16")
 
@@ -50,7 +53,7 @@ def task_count(c: Contraction) -> int:
 
 def _columns(m: int, n: int) -> int:
     """The most columns of a task: few rows share what is packed of them with few columns."""
-    return max(128, min(1024, ceil(n / 16))) if m <= 4 * SKINNY else 1024
+    return max(128, min(2048, ceil(n / 4))) if m <= 4 * SKINNY else 1024
 
 
 def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogue | None, vector_bytes: int,
@@ -200,16 +203,17 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     n_block = _even(n, _columns(m, n) if not form.streamed else max(384, min(8192, ceil(n / 4))), tile.width)
     rows = min(tile.rows, key=lambda r: _height_cost(m, r, tile.rows))
     m_chunk = _even(m, 24 * rows, rows)
+    n_strip = n_block if m > m_chunk or form.streamed or form.dots else min(n_block, max(1, STRIP // (k_block * item * tile.width)) * tile.width)
     m_block, m_stripe = _even(m, 10 * rows, rows), 4 * m_chunk
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
-    numbers = {"M": m, "N": n, "K": k, "rows": rows, "m.block": m_block, "n.block": n_block, "m.stripe": m_stripe,
+    numbers = {"M": m, "N": n, "K": k, "rows": rows, "m.block": m_block, "n.block": n_block, "n.strip": n_strip, "m.stripe": m_stripe,
                "m.chunk": m_chunk, "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks,
                "k.blocks": k_blocks, "taps": sizes["t"],
                "b.in_place": int(m <= SKINNY or m <= 4 * SKINNY and n * k * item <= WITHIN_L2)}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     for name, nbytes in (
             ("a", 0 if form.dots else m_chunk * (k_block + 2) * item + spare),
-            ("b", 0 if form.dots else n_block * (k_block + 2 if not form.streamed else tile.height) * item + spare),
+            ("b", 0 if form.dots else n_strip * (k_block + 2 if not form.streamed else tile.height) * item + spare),
             ("partial", m_stripe * n_block * item if form.spill and k_blocks > 1 else 0),
             *((g, (block + 2 * tile.lanes) * 4 * len(form.streams(g)) if form.tabulated(g) else 0)
               for g, block in (("m", m_chunk), ("n", n_block), ("k", k_block), ("t", sizes["t"]))),

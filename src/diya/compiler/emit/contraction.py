@@ -7,10 +7,10 @@ hand, so the code depends on ranks and never on sizes. The streams are ``a`` and
 ``a0, a1 …`` and ``b0 …`` (their bounded coordinates), ``c0`` (the output) and ``c1 …`` (what the epilogue reads).
 
     for each slab of the task range: (batch, block of columns)
-      for each stripe of rows, for each block of the depth:
+      for each stripe of rows, for each block of the depth, for each strip of columns (one, if a stripe has several chunks):
         pack b: panels of n columns   [panel][k][column]      out of bounds → 0, converted to the accumulator's type
         for each chunk of the stripe:
-          pack a: panels of m rows    [panel][k][row]
+          pack a: panels of m rows    [panel][k][row]         (once for all strips)
           for each panel of columns, for each panel of rows:  tile = Σ_k a[k]·b[k] in registers; store it
 
 Where few rows would reuse a packed panel, b is read in place: rows of a matrix (`Form.in_place`, and ``streamed`` for
@@ -153,7 +153,7 @@ class Form(NamedTuple):
 
     def arguments(self) -> list[str]:
         """The names of the kernel's ``args``, in order."""
-        names = ["M", "N", "K", "rows", "m.block", "n.block", "m.stripe", "m.chunk", "k.block", "k.pitch", "m.tasks",
+        names = ["M", "N", "K", "rows", "m.block", "n.block", "n.strip", "m.stripe", "m.chunk", "k.block", "k.pitch", "m.tasks",
                  "n.tasks", "k.blocks", "b.in_place", "taps", "n.valid", "k.valid"]
         names += [f"b{d}.lane" for d in range(self.b.checks) if self.ragged]
         names += [f"scratch.{x}" for x in ("a", "b", "partial", "m", "n", "k", "t", "masks")]
@@ -474,8 +474,6 @@ class Kernel:
 
         A store may run past its row: what it spoils is written afterwards, or lies in the gap between panels."""
         f, reading = self.f, getattr(self.form, x)
-        if x == "b" and reading.along == "depth" and self.form.ranks[4]:
-            self._note_masks_along(first, depth, kc)
         if reading.along == "lanes" and reading.steps != "strided" and not reading.checks:
             with f.loop(0, kc, 32) as rows:  # few rows of memory, hence pages, at a time
                 self._pack_panels(x, base, first, lanes, begin, count, depth, rows.i, f.min(f.add(rows.i, 32), kc), out,
@@ -826,31 +824,36 @@ class Kernel:
             begins = f.compare("eq", block.i, 0)
             ends = f.compare("eq", f.add(block.i, 1), arg["k.blocks"])
             first = [share[f"b{d}"] for d in range(form.b.checks)]
-            begin = 0
-            if form.in_place:  # all but a last panel that is not full
-                begin = f.mul(f.mul(f.div(nc, form.tile.width), form.tile.width), arg["b.in_place"])
-            if form.ragged and form.ranks[4]:
+            if form.ranks[4] and form.b.along == "depth":
                 self._note_masks_along(first, depth, kc)
-            if not form.dots and not form.streamed and not (form.padded and form.windowed):  # padded windows never wrap
-                self.pack("b", pointers["b"], first, columns, begin, nc, depth, kc, part["b"], form.tile.width)
-            with f.loop(stripe.i, stripe_end, arg["m.chunk"]) as chunk:
-                mc = f.min(f.sub(stripe_end, chunk.i), arg["m.chunk"])
-                rows = _Map(self, "m", chunk.i, mc, part["m"], f.add(arg["m.chunk"], spare))
-                if not form.dots:
-                    shares = [share[f"a{d}"] for d in range(form.a.checks)]
-                    self.pack("a", pointers["a"], shares, rows, 0, mc, depth, kc, part["a"], arg["rows"])
-                kept = f.mul(f.sub(chunk.i, stripe.i), arg["n.block"])
-                here = {**part, "partial": f.at(self.real, part["partial"], kept)}
-                self._tiles(pointers, here, rows, mc, columns, nc, depth, kc, first, begins, ends)
+            with f.loop(0, nc, arg["n.strip"]) as strip:
+                end = f.min(f.add(strip.i, arg["n.strip"]), nc)
+                packed = f.at(self.real, part["b"], f.sub(0, f.mul(strip.i, arg["k.pitch"])))
+                begin = strip.i
+                if form.in_place:  # all but a last panel that is not full
+                    full = f.mul(f.div(f.sub(end, begin), form.tile.width), form.tile.width)
+                    begin = f.add(begin, f.mul(full, arg["b.in_place"]))
+                if not form.dots and not form.streamed and not (form.padded and form.windowed):  # padded windows never wrap
+                    self.pack("b", pointers["b"], first, columns, begin, end, depth, kc, packed, form.tile.width)
+                with f.loop(stripe.i, stripe_end, arg["m.chunk"]) as chunk:
+                    mc = f.min(f.sub(stripe_end, chunk.i), arg["m.chunk"])
+                    rows = _Map(self, "m", chunk.i, mc, part["m"], f.add(arg["m.chunk"], spare))
+                    if not form.dots:
+                        with f.when(f.compare("eq", strip.i, 0)):  # there are more strips only if there is one chunk
+                            shares = [share[f"a{d}"] for d in range(form.a.checks)]
+                            self.pack("a", pointers["a"], shares, rows, 0, mc, depth, kc, part["a"], arg["rows"])
+                    kept = f.mul(f.sub(chunk.i, stripe.i), arg["n.block"])
+                    here = {**part, "b": packed, "partial": f.at(self.real, part["partial"], kept)}
+                    self._tiles(pointers, here, rows, mc, columns, strip.i, end, nc, depth, kc, first, begins, ends)
 
-    def _tiles(self, pointers, part, rows, mc, columns, nc, depth, kc, first, begins, ends) -> None:
+    def _tiles(self, pointers, part, rows, mc, columns, begin, end, nc, depth, kc, first, begins, ends) -> None:
         f, form, tile = self.f, self.form, self.form.tile
         if form.streamed:
             b = f.at(self.real, pointers["b"], f.add(columns.scalar("b", 0), depth.scalar("b", 0)))
             step = self.arg["b.k0"] if depth.rank else 0
             f.do(f"call void @{self.symbol}.stream{tile.height}(i64 {kc}, ptr {part['a']}, ptr {b}, i64 {step}, i64 {nc}, "
                  f"ptr {part['b']}, i64 {self.arg['n.block']})")
-        with f.loop(0, nc, tile.width) as j:
+        with f.loop(begin, end, tile.width) as j:
             left = f.sub(nc, j.i)
             panel = None if form.streamed else self._panel(pointers, part, columns, j.i, left, depth)
             view = self._view(pointers, columns, j.i, left, depth, first) if form.windowed else None
