@@ -49,7 +49,8 @@ class Compiled:
         try:
             region = capture(self.subject, args, kwargs)
         except NotCapturable as refused:
-            self.reason = refused
+            self.reason = refused.with_traceback(None)  # its frames would keep alive what was recorded
+            refused.__context__ = None
         except Exception as error:  # the function's own, or of an operator: running it as it is written says so properly
             self.reason = NotCapturable(f"fails: {type(error).__name__}: {error}")
         else:

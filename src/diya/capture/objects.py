@@ -23,6 +23,7 @@ from ..dtypes import dtype as DType
 from ..engine import NotCapturable
 from ..graph import Size
 from ..tensor import Tensor
+from . import transformed
 from .outside import CONTAINERS, Outside
 
 ABSENT: Any = object()
@@ -35,6 +36,7 @@ _OPERATORS = tuple(_PACKAGE + part for part in (
     "special.py", "tensor.py"))
 _MODULES = tuple(_PACKAGE + part for part in (f"nn{os.sep}modules{os.sep}", f"nn{os.sep}_composed.py", f"nn{os.sep}_recurrent.py",
                                               f"autograd{os.sep}modes.py"))
+_TRANSFORMS = _PACKAGE + "func" + os.sep
 # Functions of the package that look at nothing that is not guarded.
 _PURE = ("is_tensor", "is_floating_point", "is_complex", "numel", "can_cast", "is_grad_enabled", "get_default_dtype", "is_storage",
          "is_compiling", "is_dynamo_compiling", "is_exporting", "is_scripting", "is_tracing", "is_autocast_enabled", "result_type",
@@ -78,6 +80,7 @@ class Objects:
     def __init__(self, outside: Outside):
         self.outside = outside
         self.fresh: dict[int, Any] = {}  # objects of Python classes that were made inside
+        self.substituted: dict[tuple[int, str], Tensor] = {}  # by table and name: what `functional_call` gives to modules
 
     def evaluate(self, function: FunctionType, args: tuple, kwargs: dict) -> Any:
         raise NotImplementedError
@@ -206,6 +209,8 @@ class Objects:
                 entries = own[kept]  # pyright: ignore[reportOptionalSubscript]
                 if name in entries:
                     outside.check(f"{table}[{kept!r}] is {outside.constant(entries)}")
+                    if (id(entries), name) in self.substituted:
+                        return self.substituted[id(entries), name]
                     return outside.load(f"{outside.constant(entries)}[{name!r}]", entries[name], True)
         hook = getattr(cls, "__getattr__", None)
         if hook is not None and hook is not _nn_module().__getattr__:
@@ -395,6 +400,8 @@ class Objects:
         if file.startswith(_PACKAGE) and not file.startswith(_MODULES):
             if file.startswith(_OPERATORS) and function.__name__ not in _READS or function.__name__ in _PURE:
                 return function(*[self.native(x) for x in args], **{k: self.native(x) for k, x in kwargs.items()})
+            if file.startswith(_TRANSFORMS):
+                return transformed.call(self, function, args, kwargs)
             if not file.startswith(_PACKAGE + "demo"):
                 raise NotCapturable(f"calls {function.__module__}.{function.__qualname__}")
         return self.evaluate(function, args, kwargs)

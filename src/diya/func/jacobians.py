@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
 
 from ..ops.creation import eye
 from ..tensor import Tensor
 from .transforms import Differentiated, Linear, _differentiable
-from .trees import flatten, only_tensors
+from .trees import flatten, only_tensors, transformed
 from .vmap import over_rows
 
 
@@ -40,7 +39,6 @@ def jacrev(func: Callable, argnums=0, *, has_aux: bool = False, chunk_size: int 
 
     ``chunk_size``: how many rows are computed at a time.
     """
-    @wraps(func)
     def call(*args, **kwargs):
         found, outs, rebuild = _differentiated("jacrev", func, args, argnums, kwargs, has_aux)
         jacobians = []
@@ -54,7 +52,7 @@ def jacrev(func: Callable, argnums=0, *, has_aux: bool = False, chunk_size: int 
             jacobians.append(found.rebuild([r.reshape(out.shape + v.shape) for r, v in zip(rows, found.variables, strict=True)]))
         made, aux = found.scope.settled((rebuild(jacobians), found.aux))
         return (made, aux) if has_aux else made
-    return call
+    return transformed(call, lambda f: jacrev(f, argnums, has_aux=has_aux, chunk_size=chunk_size), func)
 
 
 def jacfwd(func: Callable, argnums=0, has_aux: bool = False, *, randomness: str = "error") -> Callable:
@@ -62,7 +60,6 @@ def jacfwd(func: Callable, argnums=0, has_aux: bool = False, *, randomness: str 
 
     ``func`` runs once, so random operators draw once whatever ``randomness`` says.
     """
-    @wraps(func)
     def call(*args, **kwargs):
         chosen = [args[n] for n in ((argnums,) if isinstance(argnums, int) else argnums) if -len(args) <= n < len(args)]
         _differentiable("primal", flatten(chosen)[0])
@@ -79,7 +76,7 @@ def jacfwd(func: Callable, argnums=0, has_aux: bool = False, *, randomness: str 
         jacobians = [found.rebuild([c[j] for c in columns]) for j in range(len(outs))]
         made, aux = found.scope.settled((rebuild(jacobians), found.aux))
         return (made, aux) if has_aux else made
-    return call
+    return transformed(call, lambda f: jacfwd(f, argnums, has_aux, randomness=randomness), func)
 
 
 def hessian(func: Callable, argnums=0) -> Callable:

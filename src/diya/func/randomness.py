@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .. import engine
 from ..autograd.modes import modes
 from ..ops.movement import stack
 from ..tensor import Tensor
@@ -29,7 +30,8 @@ def _spread(t: Tensor, levels: list) -> Tensor:
 def drawn(shape: tuple[int, ...], draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
     """``draw(shape)``, for the elements that are to differ at once."""
     levels = _different()
-    return _spread(draw((*[level.size for level in levels], *shape)), levels)
+    whole = (*[level.size for level in levels], *shape)
+    return _spread(draw(whole) if engine.drawing is None else engine.drawing.drawn(whole, draw), levels)
 
 
 def drawn_from(x: Tensor, draw: Callable[[], Tensor]) -> Tensor:

@@ -9,7 +9,6 @@ asks for its values.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from ..autograd import replay
@@ -18,7 +17,7 @@ from ..autograd.tape import AccumulateGrad, Rule, _sequence, edge_of, put
 from ..autograd.walk import run
 from ..tensor import Tensor, from_node
 from .batching import captured
-from .trees import Rebuild, flatten, only_tensors, same_structure
+from .trees import Rebuild, flatten, only_tensors, same_structure, transformed
 
 _VARIABLE = Rule("FuncVariable", ("input",), {"input": lambda g: g})
 
@@ -153,7 +152,6 @@ def gradients(outs: list[Tensor], weights: list[Tensor], edges: list, tape: bool
 
 def grad_and_value(func: Callable, argnums=0, has_aux: bool = False) -> Callable:
     """A function that returns (gradient of ``func`` with respect to ``argnums``, its value), or (gradient, (value, aux))."""
-    @wraps(func)
     def call(*args, **kwargs):
         found = Differentiated(func, args, argnums, kwargs, has_aux, "grad_and_value(f)(*args)")
         value = found.result
@@ -167,18 +165,17 @@ def grad_and_value(func: Callable, argnums=0, has_aux: bool = False) -> Callable
         grads = found.rebuild(found.gradients([value], [value.new_ones(())], keep=False))
         grads, value, aux = found.scope.settled((grads, value, found.aux))
         return (grads, (value, aux)) if has_aux else (grads, value)
-    return call
+    return transformed(call, lambda f: grad_and_value(f, argnums, has_aux), func)
 
 
 def grad(func: Callable, argnums=0, has_aux: bool = False) -> Callable:
     """A function that returns the gradient of ``func`` (which returns a 0-dim tensor) with respect to ``argnums``."""
     both = grad_and_value(func, argnums, has_aux)
 
-    @wraps(func)
     def call(*args, **kwargs):
         grads, value = both(*args, **kwargs)
         return (grads, value[1]) if has_aux else grads
-    return call
+    return transformed(call, lambda f: grad(f, argnums, has_aux), func)
 
 
 def _outputs(found: Differentiated, name: str) -> tuple[list[Tensor], Rebuild]:

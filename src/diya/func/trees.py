@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from ..tensor import Tensor
@@ -31,6 +32,21 @@ def only_tensors(tree: Any, message: Callable[[str], str], error: type[Exception
         if not isinstance(x, Tensor):
             raise error(message(type(x).__name__))
     return leaves, lambda tensors: tree_unflatten(tensors, spec)
+
+
+def transformed(made: Callable, transform: Callable[[Callable], Callable], func: Callable) -> Callable:
+    """``made``, which is ``transform(func)``, as users call it: calls that come again are captured (`diya.capture`)."""
+    remembered: Any = None
+
+    @wraps(func)
+    def call(*args, **kwargs):
+        nonlocal remembered
+        if remembered is None:
+            from ..capture import Remembered
+            remembered = Remembered(made, call)
+        return remembered(args, kwargs)
+    call._diya_transform = transform, func  # type: ignore[attr-defined]
+    return call
 
 
 def same_structure(name: str, what: str, tree: Any, of: str, other: Any) -> list[Tensor]:

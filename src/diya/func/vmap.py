@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from ..autograd.modes import modes
@@ -12,6 +11,7 @@ from ..tensor import Tensor
 from ..utils._pytree import tree_flatten, tree_unflatten
 from .batching import levels_of
 from .levels import Level, at_levels, entered, left
+from .trees import transformed
 
 _RANDOMNESS = ("error", "different", "same")
 
@@ -29,14 +29,13 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
-    @wraps(func)
     def mapped(*args, **kwargs):
         leaves, dims, spec = _inputs(func, in_dims, args)
         size = _batch_size(func, in_dims, leaves, dims)
         if chunk_size is None or chunk_size >= size:
             return _run(func, leaves, dims, spec, kwargs, out_dims, size, randomness)
         return _in_chunks(func, leaves, dims, spec, kwargs, out_dims, size, randomness, chunk_size)
-    return mapped
+    return transformed(mapped, lambda f: vmap(f, in_dims, out_dims, randomness, chunk_size=chunk_size), func)
 
 
 def over_rows(func: Callable[[Tensor], list[Tensor]], rows: Tensor, last: bool, chunk_size: int | None = None) -> list[Tensor]:
