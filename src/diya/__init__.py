@@ -21,6 +21,7 @@ from . import engine as engine
 from .device import device as device
 from .dtypes import ALIASES as _ALIASES
 from .dtypes import bfloat16 as bfloat16
+from .dtypes import complex32 as complex32
 from .dtypes import complex64 as complex64
 from .dtypes import complex128 as complex128
 from .dtypes import dtype as dtype

@@ -31,8 +31,7 @@ _UNSIGNED = ("quint8", "quint4x2", "quint2x4", *(f"uint{n}" for n in range(1, 8)
 
 DTYPES: dict[str, NamedOnly] = {
     **{name: NamedOnly(name, floating=True) for name in _FLOATS}, **{name: NamedOnly(name) for name in _SIGNED},
-    **{name: NamedOnly(name, signed=False) for name in _UNSIGNED}, "complex32": NamedOnly("complex32", complex=True)}
-DTYPES["chalf"] = DTYPES["complex32"]
+    **{name: NamedOnly(name, signed=False) for name in _UNSIGNED}}
 
 #: (largest, eps, smallest normal) for `torch.finfo`
 LIMITS = {"float8_e4m3fn": (448.0, 0.125, 2.0 ** -6), "float8_e5m2": (57344.0, 0.25, 2.0 ** -14),

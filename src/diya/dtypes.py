@@ -9,8 +9,8 @@ class dtype:
     """An element type. Compare with ``is`` or ``==``; there is one object for each.
 
     ``kind`` is ``'b'`` bool, ``'u'``/``'i'`` integers, ``'f'`` floats, ``'c'`` complex. ``numpy`` is the numpy dtype of
-    a buffer (bfloat16, which numpy lacks, is stored as its bits in uint16); ``compute`` is the numpy dtype in which the
-    interpreter does arithmetic (half precisions compute in float32 and round once, as PyTorch does on the CPU).
+    a buffer (bfloat16 and complex32, which numpy lacks, are stored as bits in uint16 and uint32); ``compute`` is the numpy
+    dtype in which the interpreter does arithmetic (half precisions compute in float32 and round once, as PyTorch does on the CPU).
     """
 
     __slots__ = ("name", "itemsize", "kind", "numpy", "compute", "rank")
@@ -33,10 +33,10 @@ class dtype:
         return self.kind not in "bu"
 
     def to_real(self) -> dtype:
-        return {complex64: float32, complex128: float64}.get(self, self)
+        return {complex32: float16, complex64: float32, complex128: float64}.get(self, self)
 
     def to_complex(self) -> dtype:
-        return {float64: complex128, complex128: complex128}.get(self, complex64)
+        return self if self.kind == "c" else {float16: complex32, float64: complex128}.get(self, complex64)
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -68,15 +68,17 @@ float16 = dtype("float16", 2, "f", "float16", 9, "float32")
 bfloat16 = dtype("bfloat16", 2, "f", "uint16", 10, "float32")
 float32 = dtype("float32", 4, "f", "float32", 11)
 float64 = dtype("float64", 8, "f", "float64", 12)
-complex64 = dtype("complex64", 8, "c", "complex64", 13)
-complex128 = dtype("complex128", 16, "c", "complex128", 14)
+complex32 = dtype("complex32", 4, "c", "uint32", 13, "complex64")
+complex64 = dtype("complex64", 8, "c", "complex64", 14)
+complex128 = dtype("complex128", 16, "c", "complex128", 15)
 
 ALL = (bool_, uint8, int8, int16, int32, int64, uint16, uint32, uint64, float16, bfloat16, float32, float64,
-       complex64, complex128)
+       complex32, complex64, complex128)
 BY_NAME = {d.name: d for d in ALL}
-FROM_NUMPY = {d.numpy: d for d in ALL if d is not bfloat16}
+_BITS = (bfloat16, complex32)  # which numpy lacks
+FROM_NUMPY = {d.numpy: d for d in ALL if d not in _BITS}
 ALIASES = {"half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64,
-           "cfloat": complex64, "cdouble": complex128}
+           "chalf": complex32, "cfloat": complex64, "cdouble": complex128}
 _UNSIGNED = (uint16, uint32, uint64)
 _HALVES = (float16, bfloat16)
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
@@ -94,9 +96,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     if a.rank > b.rank:
         a, b = b, a
     if category(a) != category(b):  # b is of the higher category
-        if b.kind == "c" and a is float64:
-            return complex128
-        return b
+        return promote_types(b, a.to_complex()) if b.kind == "c" and a.kind == "f" else b
     if a.kind in "ui":
         if b in _UNSIGNED:
             if a in _UNSIGNED or a is uint8:
@@ -165,6 +165,8 @@ def load_array(a: np.ndarray, d: dtype) -> np.ndarray:
     """A buffer's array as numbers to compute with."""
     if d is bfloat16:
         return bfloat16_to_float32(a)
+    if d is complex32:
+        return np.ascontiguousarray(a)[..., None].view(np.float16).astype(np.float32).view(np.complex64).reshape(np.shape(a))
     return a.astype(np.float32) if d is float16 else a
 
 
@@ -173,6 +175,10 @@ def store_array(a, d: dtype) -> np.ndarray:
     a = np.asarray(a)
     if d is bfloat16:
         return float32_to_bfloat16(a.real if a.dtype.kind == "c" else a)  # pyright: ignore[reportAttributeAccessIssue]
+    if d is complex32:
+        parts = np.ascontiguousarray(a, np.complex64)[..., None].view(np.float32)
+        with np.errstate(over="ignore"):
+            return parts.astype(np.float16).view(np.uint32).reshape(np.shape(a))
     if a.dtype == d.numpy:
         return a
     with np.errstate(all="ignore"):

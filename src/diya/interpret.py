@@ -24,7 +24,7 @@ def scalar_array(value, type: Type) -> np.ndarray:
         bits = d.itemsize * 8
         value = (value + (1 << (bits - 1) if d.kind == "i" else 0)) % (1 << bits) - (1 << (bits - 1) if d.kind == "i" else 0)
         return np.array(value, d.numpy)
-    return store_array(np.asarray(value, np.float32 if d.numpy != d.compute else None), d)
+    return store_array(np.asarray(value, d.compute if d.numpy != d.compute else None), d)
 
 
 class Ufunc:

@@ -30,7 +30,8 @@ _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.
             "float64": 1.7976931348623157e308}
 _NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "uint16": "UInt16",
           "uint32": "UInt32", "uint64": "UInt64", "bool": "Bool", "float16": "Half", "bfloat16": "BFloat16",
-          "float32": "Float", "float64": "Double", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
+          "float32": "Float", "float64": "Double", "complex32": "ComplexHalf", "complex64": "ComplexFloat",
+          "complex128": "ComplexDouble"}
 
 
 # ---- real numbers

@@ -508,6 +508,8 @@ class Tensor:
         d = self._type.dtype
         if d is dtypes.bfloat16:
             raise TypeError("Got unsupported ScalarType BFloat16: numpy has no bfloat16, use .float().numpy()")
+        if d is dtypes.complex32:
+            raise TypeError("Got unsupported ScalarType ComplexHalf: numpy has no complex32, use .cfloat().numpy()")
         strides = self._strides if self._strides is not None else self._type.strides
         if self._storage.node.type.numel == 1 and self._storage.node.value is None:
             engine.flush()

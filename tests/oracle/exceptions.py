@@ -1,16 +1,12 @@
 """Where diya does not give PyTorch's recorded answer, each with its reason on the line. Read by test_oracle.py."""
 
 # Operators of the recording that diya lacks.
-ABSENT: dict[str, str] = {
-    "chalf": "complex32 is not one of diya's dtypes",
-}
+ABSENT: dict[str, str] = {}
 
 _TIES = "PyTorch's choice among equal elements is its library's, left open by its documentation; ours is the first"
 
 # (operator, dtype or "*", sample or "*", tiers "0", "1" or "01"): why.
 EXCEPTIONS: dict[tuple, str] = {
-    ("complex", "float16", "*", "01"): "complex32 is not one of diya's dtypes",
-    ("view_as_complex", "float16", "*", "01"): "complex32 is not one of diya's dtypes",
     ("sort", "bool", 0, "01"): _TIES,
     ("sort", "uint8", 0, "01"): _TIES,
     ("sort", "bfloat16", 0, "01"): _TIES,

@@ -11,7 +11,7 @@ import diya
 from diya.serialization import CheckpointError
 from diya.serialization.safetensors import load, load_file, save, save_file
 
-DTYPES = [d for d in diya.dtypes.ALL if d is not diya.complex128]
+DTYPES = [d for d in diya.dtypes.ALL if d not in (diya.complex32, diya.complex128)]
 
 
 def tensors():

@@ -379,7 +379,7 @@ def _to_numpy(data, dtype: DType | None) -> tuple[np.ndarray, DType]:
     elif wanted.kind == "b":
         array = np.array([bool(v) for v in values], dtype=bool)
     elif wanted.kind == "c":
-        array = np.array([complex(v) for v in values], dtype=wanted.numpy)
+        array = dtypes.store_array(np.array([complex(v) for v in values], wanted.compute), wanted)
     else:
         for v in values:
             if isinstance(v, complex):

@@ -117,7 +117,7 @@ def operands(tracked: bool, *tensors: Tensor) -> tuple[Node, ...]:
 
 
 def _wide(x: Tensor) -> bool:
-    return x.dtype.name in ("bfloat16", "float16")
+    return x.dtype.name in ("bfloat16", "float16", "complex32")
 
 
 def take_at(x: Tensor, indices: list[Tensor]) -> Tensor:
@@ -145,7 +145,8 @@ def put_at(x: Tensor, indices: list[Tensor], value: Tensor, accumulate: bool) ->
         value = value.expand(shape)
     if accumulate and _wide(x):
         from .. import dtypes
-        return cast(put_at(cast(x, dtypes.float32), indices, cast(value, dtypes.float32), True), x.dtype)
+        wide = dtypes.promote_types(x.dtype, dtypes.float32)
+        return cast(put_at(cast(x, wide), indices, cast(value, wide), True), x.dtype)
     tracked = modes.grad and (x._rg or value._rg)
     nodes = operands(tracked, x, value, *indices)
     out = from_node(engine.record(INDEX_PUT, nodes, accumulate))

@@ -174,7 +174,7 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     return _scaled(input, beta, bmm(batch1, batch2), alpha, batch1.shape[2]).contiguous()
 
 
-@operator()
+@operator(inplace=True)
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     if _is_half(input) and batch1.shape[0]:  # rounded after each, as PyTorch does
         out = input

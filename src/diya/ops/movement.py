@@ -622,9 +622,7 @@ def view_as_real(input):
 
 @operator(out=False)
 def view_as_complex(input):
-    if input.dtype is dtypes.float16:
-        raise NotImplementedError("complex32 is not supported: view_as_complex of float16 has no dtype in diya")
-    if input.dtype not in (dtypes.float32, dtypes.float64):
+    if input.dtype not in (dtypes.float16, dtypes.float32, dtypes.float64):
         raise RuntimeError(f"view_as_complex is only supported for half, float and double tensors, but got a tensor of "
                            f"scalar type: {input.dtype}")
     if not input.dim() or input.shape[-1] != 2:
@@ -961,7 +959,8 @@ def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, me
 
 def _converters() -> None:
     names = {d.name: d for d in dtypes.ALL} | dtypes.ALIASES | {"byte": dtypes.uint8, "char": dtypes.int8, "bool": dtypes.bool_}
-    for name in ("half", "float", "double", "short", "int", "long", "byte", "char", "bool", "bfloat16", "cfloat", "cdouble"):
+    for name in ("half", "float", "double", "short", "int", "long", "byte", "char", "bool", "bfloat16", "chalf", "cfloat",
+                 "cdouble"):
         def convert(self, memory_format=None, _d=names[name]):
             return to(self, _d, memory_format=memory_format)
         convert.__name__ = name
@@ -970,16 +969,6 @@ def _converters() -> None:
 
 
 _converters()
-
-
-def _chalf(self, memory_format=None):
-    """Not supported: `diya` has no tensors of ``torch.complex32``."""
-    if not isinstance(self, Tensor):
-        raise TypeError(f"chalf(): argument 'self' must be Tensor, not {type(self).__name__}")
-    raise NotImplementedError("Tensor.chalf is not supported: diya has no tensors of torch.complex32; use cfloat()")
-
-
-Tensor.chalf = _chalf  # type: ignore[attr-defined]
 
 
 def _type(self, dtype=None, non_blocking=False):

@@ -236,8 +236,8 @@ def write_inplace(self: Tensor, result: Tensor) -> Tensor:
 
 
 _LONG = {"bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
-         "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "complex64": "ComplexFloat",
-         "complex128": "ComplexDouble"}
+         "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "complex32": "ComplexHalf",
+         "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
 
 
 def _long_name(d: DType) -> str:

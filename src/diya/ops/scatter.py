@@ -37,8 +37,9 @@ SCATTER = primitive("scatter", "index", lambda attrs, x, i, s: x, interpret=_int
 
 def _record(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str) -> Tensor:
     """The plain scatter, off the tape; half precisions accumulate in float32."""
-    if x.dtype.name in ("float16", "bfloat16") and reduce != "set":
-        return _record(x.to(dtypes.float32), dim, index, src.to(dtypes.float32), reduce).to(x.dtype)
+    if x.dtype.name in ("float16", "bfloat16", "complex32") and reduce != "set":
+        wide = dtypes.promote_types(x.dtype, dtypes.float32)
+        return _record(x.to(wide), dim, index, src.to(wide), reduce).to(x.dtype)
     return from_node(engine.record(SCATTER, operands(False, x, index, src), (dim, reduce)))
 
 
