@@ -225,8 +225,9 @@ class GradNode(NodeBase):
         return self.rule.name if self.rule.name == "CopySlices" else self.rule.name + "Backward0"
 
     def release(self) -> None:
-        """Lets go of what was saved; a second backward then says so."""
-        self.saved = self.saved_out = None
+        """Lets go of what was saved; a second backward then says so. Where nothing was, there may be one."""
+        if self.saved or self.saved_out is not None:
+            self.saved = self.saved_out = None
 
     def apply(self, grads: tuple) -> tuple:
         """Gradients of the inputs (None where none is needed) from those of the outputs (None where undefined)."""
