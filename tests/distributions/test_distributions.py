@@ -132,3 +132,25 @@ def test_validation_can_be_turned_off():
         D.Normal(0.0, -1.0)
     finally:
         D.Distribution.set_default_validate_args(True)
+
+
+def test_one_distribution_gives_several_losses():
+    """As in PyTorch: what broadcasting its parameters records keeps nothing, so that each loss goes backward alone."""
+    loc, scale = torch.zeros(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    d = D.Normal(loc, scale)
+    for _ in range(4):
+        for loss in (d.log_prob(torch.ones(3)), d.rsample(), d.entropy()):
+            gradients = torch.autograd.grad(loss.sum(), [loc, scale], allow_unused=True)
+            assert any(g is not None for g in gradients)
+    y = (loc * scale).exp()
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        y.sum().backward()
+
+
+def test_vectors_of_different_dtypes_have_a_divergence():
+    wide = D.MultivariateNormal(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
+    low = D.LowRankMultivariateNormal(torch.zeros(2), torch.zeros(2, 1), torch.ones(2))
+    assert abs(D.kl_divergence(low, wide).item()) < 1e-6
+    with pytest.raises(ValueError, match="total_count"):
+        D.Multinomial(-1, torch.ones(2), validate_args=False)

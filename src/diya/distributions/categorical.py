@@ -167,6 +167,8 @@ class Multinomial(_OverCategories):
     def __init__(self, total_count: int = 1, probs=None, logits=None, validate_args: bool | None = None):
         if not isinstance(total_count, int):
             raise NotImplementedError("inhomogeneous total_count is not supported")
+        if total_count < 0:
+            raise ValueError(f"Expected parameter total_count of distribution Multinomial to be at least 0, got {total_count}")
         self.total_count = total_count
         super().__init__(probs, logits, validate_args)
 

@@ -190,7 +190,8 @@ def _normal_vectors(p, q):
         raise ValueError(f"KL-divergence between two (Low Rank) Multivariate Normals with different event shapes "
                          f"{tuple(p.event_shape)} and {tuple(q.event_shape)} cannot be computed")
     apart = q._squared_length((q.loc - p.loc).unsqueeze(-1))
-    return 0.5 * (q._log_det() - p._log_det() + q._squared_length(p._root()) + apart - p.event_shape[0])
+    root = p._root().to(diya.promote_types(p.loc.dtype, q.loc.dtype))
+    return 0.5 * (q._log_det() - p._log_det() + q._squared_length(root) + apart - p.event_shape[0])
 
 
 for _p in (MultivariateNormal, LowRankMultivariateNormal):
