@@ -31,6 +31,28 @@ def test_compiled_as_interpreted(stride, padding, dilation, groups, kernel):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_transposed_convolution_saves_no_zeros(groups):
+    """Its gradients are those of a strided convolution: of the input's size, not of the input spread out."""
+    def gradients(tier):
+        rng = np.random.default_rng(0)
+        with engine.Tier(tier):
+            x = diya.tensor(rng.standard_normal((2, 4, 5, 6)).astype("f"), requires_grad=True)
+            w = diya.tensor(rng.standard_normal((4, 3, 4, 4)).astype("f"), requires_grad=True)
+            y = diya.nn.functional.conv_transpose2d(x * 2, w, None, 3, 1, 1, groups)
+            g, h = diya.autograd.grad((y.tanh() * y).sum(), (x, w), create_graph=True)
+            (g * g).sum().backward(retain_graph=True)
+            (h * h).sum().backward()
+            return [t.detach().numpy() for t in (y, g, h, x.grad, w.grad)]
+
+    for want, got in zip(gradients(0), gradients(1), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())
+    x, w = diya.ones(2, 4, 5, 6, requires_grad=True), diya.ones(4, 3, 4, 4, requires_grad=True)
+    y = diya.nn.functional.conv_transpose2d(x * 2, w, None, 3, 1, 1, groups)
+    node = y.grad_fn if groups == 1 else y.grad_fn.next_functions[0][0]
+    assert max(saved.type.numel for _, saved in node.saved) <= x.numel()
+
+
 def test_long_sums_are_cut_in_parts():
     """A weight's gradient of few elements over a large batch: parts that follow from the shapes, summed in order."""
     def v(*terms):

@@ -203,13 +203,16 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     n_block = _even(n, _columns(m, n) if not form.streamed else max(384, min(8192, ceil(n / 4))), tile.width)
     rows = min(tile.rows, key=lambda r: _height_cost(m, r, tile.rows))
     m_chunk = _even(m, 24 * rows, rows)
-    n_strip = n_block if m > m_chunk or form.streamed or form.dots else min(n_block, max(1, STRIP // (k_block * item * tile.width)) * tile.width)
+    n_strip = n_block
+    if m <= m_chunk and not form.streamed and not form.dots:
+        n_strip = min(n_block, max(1, STRIP // (k_block * item * tile.width)) * tile.width)
     m_block, m_stripe = _even(m, 10 * rows, rows), 4 * m_chunk
     m_tasks, n_tasks = max(1, ceil(m / m_block)), max(1, ceil(n / n_block))
-    numbers = {"M": m, "N": n, "K": k, "rows": rows, "m.block": m_block, "n.block": n_block, "n.strip": n_strip, "m.stripe": m_stripe,
-               "m.chunk": m_chunk, "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks,
-               "k.blocks": k_blocks, "taps": sizes["t"],
-               "b.in_place": int(m <= SKINNY or m <= 4 * SKINNY and n * k * item <= WITHIN_L2)}
+    numbers = {
+        "M": m, "N": n, "K": k, "rows": rows, "m.block": m_block, "n.block": n_block, "n.strip": n_strip, "m.stripe": m_stripe,
+        "m.chunk": m_chunk, "k.block": k_block, "k.pitch": k_block + 2, "m.tasks": m_tasks, "n.tasks": n_tasks,
+        "k.blocks": k_blocks, "taps": sizes["t"],
+        "b.in_place": int(m <= SKINNY or m <= 4 * SKINNY and n * k * item <= WITHIN_L2)}
     at, spare = 0, 4 * tile.lanes * tile.width * item  # packing may run past its last panel
     for name, nbytes in (
             ("a", 0 if form.dots else m_chunk * (k_block + 2) * item + spare),

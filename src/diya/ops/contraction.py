@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .. import engine
-from ..autograd.modes import modes
+from ..autograd.modes import modes, no_grad
 from ..autograd.tape import Rule, track
 from ..graph import Affine, Contraction, Type, contiguous_strides, primitive, type_of
 from ..numerics.contract import contract as contract_arrays
@@ -126,14 +126,34 @@ def _spread(x: Tensor, steps: tuple[int, ...] | None) -> Tensor:
     return fold(x, wide, (tuple(x.shape), tuple(st * k for st, k in zip(dense, steps, strict=True)), 0))
 
 
-def _operand_gradient(g: Tensor, other: Tensor, spec: Contraction, which: str, shape) -> Tensor:
+def operand_gradient(g: Tensor, other: Tensor, spec: Contraction, which: str, shape, name: str = "") -> Tensor:
+    """The gradient of operand ``which``, of ``shape``, of a contraction. It is linear in both tensors, and its own gradients
+    are the contraction and the other operand's gradient: neither meets the zeros that are put between elements here."""
     plan = _plan_gradient(spec, which, tuple(shape))
-    return contract(_spread(g, plan.g_steps), _spread(other.conj(), plan.other_steps), plan.spec)
+
+    def compute(x: Tensor, y: Tensor) -> Tensor:
+        return contract(_spread(x, plan.g_steps), _spread(y.conj(), plan.other_steps), plan.spec)
+    if not (modes.grad and (g._rg or other._rg)):
+        return compute(g, other)
+    nodes = g._value(), other._value()
+    with no_grad():
+        out = compute(*(from_node(n) for n in nodes))
+    track(_named(name, _OPERAND_RULE), (out,), (g, other), nodes, {"spec": spec, "which": which, "other_shape": other.shape})
+    return out
+
+
+def _contract_as(which: str, mine: Tensor, other: Tensor, spec: Contraction) -> Tensor:
+    return contract(mine, other, spec) if which == "a" else contract(other, mine, spec)
+
+
+_OPERAND_RULE = Rule("ContractBackward", ("at", "other"), dict(
+    at=lambda g, other, spec, which: _contract_as(which, g, other, spec),
+    other=lambda g, at, spec, which, other_shape: operand_gradient(at, g, spec, "b" if which == "a" else "a", other_shape)))
 
 
 _RULE = Rule("Contract", ("a", "b"), dict(
-    a=lambda g, b, spec, a_shape: _operand_gradient(g, b, spec, "a", a_shape),
-    b=lambda g, a, spec, b_shape: _operand_gradient(g, a, spec, "b", b_shape)))
+    a=lambda g, b, spec, a_shape: operand_gradient(g, b, spec, "a", a_shape),
+    b=lambda g, a, spec, b_shape: operand_gradient(g, a, spec, "b", b_shape)))
 
 
 def contract(a: Tensor, b: Tensor, spec: Contraction, name: str = "") -> Tensor:
@@ -146,16 +166,18 @@ def contract(a: Tensor, b: Tensor, spec: Contraction, name: str = "") -> Tensor:
     x, y = a._value(), b._value()
     out = from_node(engine.record(CONTRACT, (x, y), spec))
     if modes.grad and (a._rg or b._rg):
-        track(_named(name), (out,), (a, b), (x, y), {"spec": spec, "a_shape": a.shape, "b_shape": b.shape})
+        track(_named(name, _RULE), (out,), (a, b), (x, y), {"spec": spec, "a_shape": a.shape, "b_shape": b.shape})
     return out
 
 
-_rules: dict[str, Rule] = {"": _RULE}
+_rules: dict[tuple[str, str], Rule] = {}
 
 
-def _named(name: str) -> Rule:
-    """The contraction's rule under the name that PyTorch gives a special case of it."""
-    found = _rules.get(name)
+def _named(name: str, rule: Rule) -> Rule:
+    """A rule under the name that PyTorch gives a special case of it."""
+    if not name:
+        return rule
+    found = _rules.get((name, rule.name))
     if found is None:
-        found = _rules[name] = Rule(name, _RULE.inputs, _RULE.grad)
+        found = _rules[name, rule.name] = Rule(name, rule.inputs, rule.grad)
     return found

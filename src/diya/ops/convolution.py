@@ -12,7 +12,7 @@ from functools import wraps
 from ..graph import Affine, Contraction
 from ..tensor import Tensor
 from .compose import also, shown_as, widened
-from .contraction import _operand_gradient, contract
+from .contraction import contract, operand_gradient
 from .movement import laid_like
 from .record import _long_name, operator
 
@@ -174,7 +174,7 @@ def _transposed(name: str, input: Tensor, weight: Tensor, bias, stride, padding,
     spec = _spec(x.shape[0], groups, weight.shape[0] // groups, outputs, x.shape[2:], kernel, stride, low, dilation)
     shape = (x.shape[0], *([groups] if groups > 1 else []), outputs, *spatial)
     filters = _grouped(weight.conj(), 0, groups)  # a gradient conjugates it back
-    out = _operand_gradient(_grouped(x, 1, groups), filters, spec, "a", shape)
+    out = operand_gradient(_grouped(x, 1, groups), filters, spec, "a", shape, "Convolution")
     out = _add_bias(out.reshape(x.shape[0], outputs * groups, *spatial) if groups > 1 else out, bias, rank)
     return out if batched else out.squeeze(0)
 
