@@ -119,3 +119,26 @@ def test_samples_like_a_transpose():
     assert t.stride() == (1, 3)
     diya.manual_seed(0)
     assert t.t().flatten().tolist() == diya.rand(6).tolist()
+
+
+OVERLAPS = {
+    "an expanded out": lambda: diya.add(diya.ones(3), 1, out=diya.empty(1).expand(3)),
+    "a shifted out": lambda: (lambda b: diya.add(b[:4], 1, out=b[1:]))(diya.arange(5.0)),
+    "a transposed out": lambda: (lambda x: diya.exp(x.t(), out=x))(diya.ones(3, 3)),
+    "gathered over itself": lambda: (lambda x: diya.gather(x, 0, diya.tensor([[0, 0]]), out=x))(diya.ones(2, 2)),
+    "taken over itself": lambda: (lambda x: diya.take(x, diya.arange(4), out=x))(diya.arange(4.0)),
+    "joined over itself": lambda: (lambda x: diya.cat([x[:2], x[2:]], out=x))(diya.arange(4.0)),
+}
+
+
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_out_overlaps(name):
+    with pytest.raises(RuntimeError, match="unsupported operation"):
+        OVERLAPS[name]()
+
+
+def test_out_may_be_an_operand():
+    x = diya.arange(4.0)
+    assert diya.add(x, 1, out=x) is x and x.tolist() == [1, 2, 3, 4]
+    assert diya.sum(x.reshape(2, 2), 0, out=x[:2]).tolist() == [4, 6]
+    assert diya.mm(x.reshape(2, 2), diya.eye(2), out=x.view(2, 2)).tolist() == [[4, 6], [3, 4]]

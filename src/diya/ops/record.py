@@ -24,6 +24,7 @@ from ..dtypes import promote_types
 from ..graph import Node, Primitive
 from ..tensor import Tensor, assign, check_inplace, from_node, strided_from_node
 from . import ruled
+from .overlap import refuse_overlap
 from .ruled import with_rule
 
 overrides_exist = False  # whether calls may go elsewhere: a Tensor subclass overrides __torch_function__, or a mode is on
@@ -106,6 +107,8 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                 handled, result = _overridden(call, args, kwargs if out is None else {**kwargs, "out": out})
                 if handled:
                     return result
+            if out is not None:
+                refuse_overlap(name, out, (args, tuple(kwargs.values())))
             try:
                 result = function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
