@@ -53,8 +53,8 @@ def each(generator: Generator, draw: Callable[..., float], *parameters: np.ndarr
     columns = [np.ascontiguousarray(p, np.float64).reshape(-1) for p in parameters]
     with generator._lock:
         _drawn[draw] += columns[0].size
-        if code := _drawn[draw] >= NATIVE_FROM and _native(draw, len(columns)):
-            return _run(code, generator, columns).reshape(shape)
+        if _drawn[draw] >= NATIVE_FROM and compiles():
+            return _run(_native(draw, len(columns)), generator, columns).reshape(shape)
         stream = Stream(generator)
         values = [c.tolist() for c in columns]
         samples = np.array([draw(stream, *each) for each in zip(*values, strict=True)], np.float64)
@@ -82,16 +82,16 @@ def _run(code: tuple[Callable, Any], generator: Generator, columns: list[np.ndar
     return out
 
 
-def _native(draw: Callable, parameters: int) -> tuple[Callable, Any] | None:
-    """Compiled code that calls ``draw`` for each of many samples; None where nothing is compiled."""
+def compiles() -> bool:
+    """Whether code may be made, and is there to be made."""
     from .engine import Tier, compiler
 
-    return None if Tier.pinned == 0 or compiler() is None else _compiled(draw, parameters)
+    return Tier.pinned != 0 and compiler() is not None
 
 
 @cache
-def _compiled(draw: Callable, parameters: int) -> tuple[Callable, Any]:
-    """A function to call, and what keeps its code mapped."""
+def _native(draw: Callable, parameters: int) -> tuple[Callable, Any]:
+    """Compiled code that calls ``draw`` for each of many samples, and what keeps it mapped."""
     from .runtime.cpu import load, scalar
 
     (entry,) = load.load([("each", scalar.module(draw, parameters))])

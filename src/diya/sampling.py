@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import dtypes, rejection
+from .numerics import cephes
 
 if TYPE_CHECKING:
     from .random import Generator
@@ -83,6 +84,8 @@ def normal(generator: Generator, shape: Shape, dtype: DType, mean: float = 0.0, 
     n = math.prod(shape)
     if n < 16 or not contiguous:
         return _store(_fma(generator.normals(n), std, mean), dtype).reshape(shape)
+    if n >= _NATIVE_FROM and dtype is not dtypes.float64 and rejection.compiles():
+        return dtypes.store_array(_native_normals(generator, n, dtype.itemsize == 2, mean, std), dtype).reshape(shape)
     draw, transform = (generator.doubles, _normal64) if dtype is dtypes.float64 else (generator.floats, _normal32)
     tail = n % 16
     if dtype.itemsize == 2:  # half precisions draw only whole blocks
@@ -416,6 +419,23 @@ def _normal64(u: np.ndarray, mean: float, std: float) -> np.ndarray:
     return _fma(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1), std, mean)
 
 
+_NATIVE_FROM = 4096  # elements: compiled code pays from there on
+
+
+def _native_normals(generator: Generator, n: int, whole: bool, mean: float, std: float) -> np.ndarray:
+    """What `normal` makes of the same words; of those behind the last block, ``whole`` blocks draw none."""
+    from .runtime.cpu import draws
+
+    tail = n % 16
+    out = np.empty(n, np.float32)
+    out[: n - tail] = draws.normals(generator.words32(n - tail))
+    if tail:
+        if not whole:
+            generator.words32(tail)
+        out[-16:] = draws.normals(generator.words32(16))
+    return out if (mean, std) == (0, 1) else _fma(out, np.float32(std), np.float32(mean))
+
+
 _CHUNK = 1 << 14  # elements: what the transform of a chunk touches stays in the L2 cache
 
 
@@ -425,70 +445,11 @@ def _normal32(u: np.ndarray, mean: float, std: float) -> np.ndarray:
     for begin in range(0, u.size, _CHUNK):
         block = u[begin : begin + _CHUNK].reshape(-1, 2, 8)
         result = out[begin : begin + _CHUNK].reshape(-1, 2, 8)
-        radius = np.sqrt(np.float32(-2) * _log32(np.float32(1) - block[:, 0].reshape(-1)))
-        sine, cosine = _sincos32(block[:, 1].reshape(-1) * np.float32(2 * np.pi))
+        radius = np.sqrt(np.float32(-2) * cephes.log(np.float32(1) - block[:, 0].reshape(-1)))
+        sine, cosine = cephes.sine_cosine(block[:, 1].reshape(-1) * np.float32(2 * np.pi))
         result[:, 0] = (radius * cosine).reshape(-1, 8)
         result[:, 1] = (radius * sine).reshape(-1, 8)
     return out if (mean, std) == (0, 1) else _fma(out, np.float32(std), np.float32(mean))
-
-
-# log, sin and cos in float32 as the Cephes library computes them (Moshier, https://www.netlib.org/cephes, logf.c and
-# sinf.c), with every polynomial step fused, which is what PyTorch's vector code (Pommier's avx_mathfun) compiles to.
-# numpy's own differ from it by up to 3 units in the last place, and here the last place is what is promised.
-_LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
-        2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1)
-_SIN = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-_COS = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
-_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
-_PI_4 = (0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8)
-
-
-def _fused(a: np.ndarray, b: np.ndarray | float, c: np.ndarray | float) -> np.ndarray:
-    """Float32 ``a * b + c`` rounded once; ``b`` and ``c`` hold float32 values, as float64 where they are arrays."""
-    return (a.astype(np.float64) * b + c).astype(np.float32)
-
-
-def _horner(x: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
-    wide = x.astype(np.float64)
-    y = np.full_like(x, coefficients[0])
-    for c in coefficients[1:]:
-        y = _fused(y, wide, float(np.float32(c)))
-    return y
-
-
-def _log32(x: np.ndarray) -> np.ndarray:
-    """log of positive normal numbers."""
-    bits = x.view(np.int32)
-    exponent = (bits >> 23) - 126
-    m = (bits & 0x007FFFFF | 0x3F000000).view(np.float32)  # x = m * 2**exponent, 0.5 <= m < 1
-    small = m < np.float32(0.707106781186547524)
-    exponent = (exponent - small).astype(np.float32)
-    m = m - np.float32(1) + np.where(small, m, np.float32(0))
-    square = m * m
-    tail = _horner(m, _LOG) * m
-    low = (exponent * np.float32(_LN2_LOW)).astype(np.float64)
-    tail = _fused(tail, square.astype(np.float64), low)
-    tail = _fused(square, -0.5, tail)
-    return _fused(exponent, _LN2_HIGH, m + tail)
-
-
-def _sincos32(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """sin and cos of numbers in [0, 8192)."""
-    octant = ((x * np.float32(4 / np.pi)).astype(np.int32) + 1) & ~1
-    y = octant.astype(np.float32)
-    for part in _PI_4:
-        x = _fused(y, -float(np.float32(part)), x)
-    square = x * x
-    wide = square.astype(np.float64)
-    cosine = _horner(square, _COS) * square
-    cosine = _fused(cosine, wide, -0.5 * wide) + np.float32(1)
-    sine = _horner(square, _SIN) * square
-    sine = _fused(sine, x.astype(np.float64), x)
-    swap = (octant & 2) != 0
-    sine, cosine = np.where(swap, cosine, sine), np.where(swap, sine, cosine)
-    sine[(octant & 4) != 0] *= -1
-    cosine[((octant + 2) & 4) != 0] *= -1
-    return sine, cosine
 
 
 def _shuffle(generator: Generator, n: int) -> np.ndarray:
@@ -500,6 +461,9 @@ def _shuffle(generator: Generator, n: int) -> np.ndarray:
     """
     if n < 2:
         return np.arange(n)
+    if n >= _NATIVE_FROM and rejection.compiles():
+        from .runtime.cpu import draws
+        return draws.shuffled(generator.words32(n - 1))
     index = np.arange(n)
     partner = index.copy()
     partner[:-1] += generator.words32(n - 1) % np.arange(n, 1, -1, dtype=np.uint32)

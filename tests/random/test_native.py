@@ -1,4 +1,4 @@
-"""Samples by rejection: compiled samplers draw what the interpreted ones draw, from the same words."""
+"""Compiled draws are the interpreted ones, from the same words: samples by rejection, normal numbers, permutations."""
 
 import numpy as np
 import pytest
@@ -32,6 +32,24 @@ def test_both_tiers_draw_the_same(dtype, scale, monkeypatch):
         found, after = draws(seed, n, dtype, scale)
         assert all(np.array_equal(f, e) for f, e in zip(found, expected, strict=True)), seed
         assert np.array_equal(after, state), seed
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_normal_numbers_and_permutations_agree(dtype):
+    for seed, n in enumerate((4096, 4097, 5007, 20000)):
+        values = []
+        for tier in (0, None):
+            g = torch.Generator().manual_seed(seed)
+            with engine.Tier(tier):
+                x = torch.empty(n, dtype=dtype).normal_(*((0, 1) if seed % 2 else (1.5, 0.3)), generator=g)
+                order = torch.randperm(n, generator=g)
+            values.append((x.float().numpy().copy(), order.numpy().copy(), g.get_state().numpy()))
+        assert all(np.array_equal(a, b) for a, b in zip(*values, strict=True)), n
+    g = torch.Generator().manual_seed(5)  # PyTorch 2.13
+    x = torch.randn(10007, generator=g)
+    assert x.double().sum().item() == pytest.approx(-132.00573036890273, rel=1e-12)
+    assert x[[0, 9999, 10006]].tolist() == [1.8423298597335815, 0.004383518360555172, -0.24487556517124176]
+    assert torch.randperm(10000, generator=g)[[0, 17, 9999]].tolist() == [3389, 7741, 292]
 
 
 def test_no_words_leave_a_fresh_generator_untouched(monkeypatch):
