@@ -118,6 +118,17 @@ def test_methods_of_dense_tensors():
             getattr(DENSE, name)()
 
 
+def test_factories_take_a_layout():
+    for make in (torch.zeros, torch.empty):
+        for layout in (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc):
+            x = make(2, 3, layout=layout, dtype=torch.float64)
+            assert x.layout is layout and x._nnz() == 0 and x.dtype is torch.float64 and x.to_dense().tolist() == [[0.0] * 3] * 2
+    assert torch.zeros(2, layout=torch.strided).layout is torch.strided
+    for call in (lambda: torch.ones(2, layout=torch.sparse_coo), lambda: torch.zeros(2, 2, layout=torch.sparse_bsr)):
+        with pytest.raises(RuntimeError, match="layout"):
+            call()
+
+
 def some(*shape, seed=0):
     a = np.random.default_rng(seed).random(shape)
     return torch.from_numpy(a * (a > 0.5))

@@ -49,19 +49,34 @@ def _like_sizes(size, kwargs) -> tuple[int, ...]:
     return _sizes(size)
 
 
+def _without_entries(layout, *args) -> Tensor | None:
+    """A sparse tensor, where ``layout`` is not the dense one."""
+    if layout is None or layout.name == "strided":
+        return None
+    from ..sparse.tensor import without_entries
+    return without_entries(layout, *args)
+
+
 @operator(method=False, differentiable=False)
 def empty(*size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, memory_format=None, **named):
     shape = _like_sizes(size, named)
+    if (sparse := _without_entries(layout, shape, dtype, requires_grad)) is not None:
+        return sparse
     return _new(engine.append(EMPTY, (), (shape, dtype or dtypes.default_dtype)), device, requires_grad, memory_format)
 
 
 @operator(method=False, differentiable=False)
 def zeros(*size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, **named):
-    return _new(constant(_like_sizes(size, named), 0, dtype or dtypes.default_dtype), device, requires_grad)
+    shape = _like_sizes(size, named)
+    if (sparse := _without_entries(layout, shape, dtype, requires_grad)) is not None:
+        return sparse
+    return _new(constant(shape, 0, dtype or dtypes.default_dtype), device, requires_grad)
 
 
 @operator(method=False, differentiable=False)
 def ones(*size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, **named):
+    if layout is not None and layout.name != "strided":
+        raise RuntimeError(f"full(...) is not implemented for sparse layout: ones got layout={layout}")
     return _new(constant(_like_sizes(size, named), 1, dtype or dtypes.default_dtype), device, requires_grad)
 
 

@@ -327,6 +327,14 @@ def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None,
     return coo(at.detach(), values, size, bool(is_coalesced) or at.shape[1] < 2 and is_coalesced is None and not at.shape[1])
 
 
+def without_entries(layout: Any, size: Sequence[int], dtype: Any, requires_grad: bool) -> Any:
+    """A tensor of zeros without entries."""
+    if layout.name in ("sparse_bsr", "sparse_bsc"):
+        raise RuntimeError(f"empty_sparse_compressed expected sparse compressed (non-block) tensor layout but got {layout}")
+    made = sparse_coo_tensor(size=size, dtype=dtype)
+    return (made if layout is diya.sparse_coo else made.to_sparse(layout=layout)).requires_grad_(requires_grad)
+
+
 def to_sparse(dense: Tensor, sparse_dim: int | None = None, *, layout=None, blocksize=None, dense_dim: int | None = None) -> Any:
     """The elements of a dense tensor that are not zero, as COO with ``sparse_dim`` sparse dimensions, or in a ``layout``."""
     if layout is diya.strided:
