@@ -182,7 +182,7 @@ def page() -> str:
     lines += [f"\n## What is not there\n\nOf the {len(by_operator())} operators in PyTorch's own test samples, {len(present)} are "
               f"there." + (" Absent:\n" if len(present) < len(by_operator()) else "")]
     lines += [f"- `{op}`: {ABSENT.get(op, 'not implemented yet')}" for op in by_operator() if op not in present]
-    lines += ["\nOperators on sparse, quantized and nested tensors, and those of accelerators' libraries (`cudnn_*`, `miopen_*`, "
+    lines += ["\nOperators on quantized and nested tensors, and those of accelerators' libraries (`cudnn_*`, `miopen_*`, "
               "`mkldnn_*`), are absent.\n\n## Where results differ from PyTorch's\n"]
     reasons: dict[tuple[str, str], list[str]] = {}
     for (op, dtype, _, _), why in EXCEPTIONS.items():

@@ -12,7 +12,9 @@ import diya
 
 from .. import dtypes
 from ..tensor import Tensor
+from . import products as _products
 from . import rules as _rules
+from . import shapes as _shapes  # noqa: F401 - registers its rules
 from .compressed import SparseBscTensor as SparseBscTensor
 from .compressed import SparseBsrTensor as SparseBsrTensor
 from .compressed import SparseCscTensor as SparseCscTensor
@@ -26,7 +28,7 @@ from .tensor import SparseCooTensor as SparseCooTensor
 from .tensor import SparseTensor as _SparseTensor
 from .tensor import sparse_coo_tensor as sparse_coo_tensor
 
-addmm = _rules.addmm
+addmm = _products.addmm
 
 
 def _sparse(name: str, x: Any) -> Any:
@@ -41,12 +43,12 @@ def mm(mat1: Tensor, mat2: Tensor, reduce: str | None = None) -> Tensor:
     "amax", "amin") takes the place of the sum."""
     if not isinstance(mat1, _SparseTensor):
         _sparse("mm", mat2)
-    return _rules.mm(mat1, mat2) if reduce is None else _rules.reduced_product(mat1, mat2, reduce)
+    return _products.mm(mat1, mat2) if reduce is None else _products.reduced_product(mat1, mat2, reduce)
 
 
 def sampled_addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
     """``beta input + alpha mat1 @ mat2`` at the entries of a CSR matrix."""
-    return _rules.sampled_addmm(_sparse("sampled_addmm", input), mat1, mat2, beta, alpha)
+    return _products.sampled_addmm(_sparse("sampled_addmm", input), mat1, mat2, beta, alpha)
 
 
 def spdiags(diagonals: Tensor, offsets: Tensor, shape: tuple[int, int], layout: Any = None) -> Any:
