@@ -89,3 +89,23 @@ def test_structures():
     assert jvp(lambda d: d["a"]**2, ({"a": V},), ({"a": torch.ones(3)},))[1].tolist() == (2 * V).tolist()
     assert_allclose(vmap(linearize(torch.sin, V)[1])(torch.eye(3)).numpy(), torch.diag(V.cos()).numpy())
     assert_allclose(vmap(hessian(lambda t: (t**3).sum()))(X)[1].numpy(), torch.diag(6 * X[1]).numpy(), rtol=1e-6)
+
+
+X6 = torch.arange(1.0, 7.0).reshape(2, 3) / 9
+
+
+@pytest.mark.parametrize("function, expected, following", [
+    (lambda t: torch.bernoulli(t, 0.5), [[0, 0, 1], [0, 0, 0]], 0.022325754),
+    (lambda t: torch.bernoulli(t), [[0, 0, 1], [1, 1, 1]], 0.49009341),
+    (lambda t: torch.nn.functional.dropout(t, 0.5), [[0, 0, 2 / 3], [0, 0, 0]], 0.022325754),
+    (lambda t: torch.poisson(t * 9), [[2, 3, 3], [4, 5, 6]], 0.153456926),
+    (lambda t: torch.nn.functional.gumbel_softmax(t), [[0.088416, 0.281738, 0.629846], [0.173704, 0.475147, 0.351149]],
+     0.022325754),
+    (lambda t: torch.zeros_like(t).uniform_(), [[0.496257, 0.768222, 0.088477], [0.132030, 0.307423, 0.634079]], 0.490093410)])
+def test_random_numbers_in_a_batch_are_pytorchs(function, expected, following):
+    for _ in range(3):  # whether the operators are known or not
+        torch.manual_seed(0)
+        assert_allclose(vmap(function, randomness="different")(X6).numpy(), expected, atol=1e-5)
+        assert torch.rand(1).item() == pytest.approx(following, abs=1e-6)
+    with pytest.raises(RuntimeError, match="randomness"):
+        vmap(lambda t: function(t) + torch.rand(3))(X6)

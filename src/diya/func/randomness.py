@@ -48,6 +48,16 @@ def drawn_from(x: Tensor, draw: Callable[[], Tensor]) -> Tensor:
         return _spread(stack(samples), [level])
 
 
+def apart_as(t: Tensor, input: Tensor) -> Tensor:
+    """A new tensor as one that may get different random numbers for each element where ``input`` is one of each."""
+    for level in levels_of(input._value()):
+        if level.randomness == "different":
+            with at_levels(tuple([x for x in modes.levels if x is not level])):
+                whole = t.expand(level.size, *t.shape)
+            t = entered(whole, 0, level)
+    return t
+
+
 def check_filled(t: Tensor) -> None:
     """Raises RuntimeError where a tensor that is the same for the whole batch would get different numbers."""
     if any(level not in levels_of(t._value()) for level in _different()):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, engine
+from ..autograd.modes import modes
 from ..device import check as check_device
 from ..dtypes import dtype as DType
 from ..graph import Size, primitive, type_of
@@ -96,6 +97,9 @@ def _like(name: str, value):
         order = order_for(input, memory_format)
         check_device(device)
         t = from_node(node) if order is None else strided_from_node(node, order)
+        if modes.levels:
+            from ..func.randomness import apart_as
+            t = apart_as(t, input)
         if requires_grad:
             t.requires_grad = True
         return t

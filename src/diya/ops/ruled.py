@@ -131,8 +131,11 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         if frozen is None or any(isinstance(x, tuple) and 0.0 in x and any(y.__class__ is float for y in x) for x in rest):
             return None, None
         batched = engine.carries_batch(nodes)
-        if batched:
+        generator = state = None
+        if batched:  # one element is only tried out: what it draws is put back
             from ..func.batching import first_elements
+            from ..random import default_generator as generator
+            state = generator.get_state_bytes()
             nodes = first_elements(nodes)  # type: ignore[assignment]
             if nodes is None:
                 return None, None
@@ -143,6 +146,9 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         capture = recording.Capture([n for n in nodes if n is not None])
         with capture:
             result = untaped(tuple(given))
+        if generator is not None and (generator.get_state_bytes() != state).any():
+            generator.set_state_bytes(state)  # type: ignore[arg-type]
+            return None, None
         outs = result if isinstance(result, tuple) else (result,)
         storages = {id(t._storage): t for t in stand_ins if t is not None}
         for t in outs:
