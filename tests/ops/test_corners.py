@@ -142,3 +142,24 @@ def test_out_may_be_an_operand():
     assert diya.add(x, 1, out=x) is x and x.tolist() == [1, 2, 3, 4]
     assert diya.sum(x.reshape(2, 2), 0, out=x[:2]).tolist() == [4, 6]
     assert diya.mm(x.reshape(2, 2), diya.eye(2), out=x.view(2, 2)).tolist() == [[4, 6], [3, 4]]
+
+
+HALVES = {  # beside a half-precision tensor a number is not rounded first, where PyTorch's kernels multiply or divide
+    "a product": (lambda x: x * 1.1, [-12.25, 3.296875, 7.75]),
+    "of a number": (lambda x: 1.1 * x, [-12.25, 3.296875, 7.75]),
+    "by a tensor": (lambda x: x * diya.tensor(1.1, dtype=f64), [-12.25, 3.296875, 7.75]),
+    "a quotient": (lambda x: x / 1.1, [-10.125, 2.734375, 6.40625]),
+    "over a tensor": (lambda x: 1.1 / x, [-0.0986328125, 0.3671875, 0.1572265625]),
+    "rounded down": (lambda x: x // 1.1, [-11.0, 2.0, 6.0]),
+    "scaled first": (lambda x: x.add(x, alpha=1.1), [-23.375, 6.3125, 14.75]),
+    "decimals": (lambda x: x.round(decimals=1), [-11.125, 3.0, 7.0]),
+    "softsign": (F.softsign, [-0.91796875, 0.75, 0.87890625]),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_numbers_beside_halves(name):
+    call, want = HALVES[name]
+    x = diya.tensor([-11.125, 3.0, 7.03], dtype=bhalf)
+    got = call(x)
+    assert got.dtype is bhalf and got.tolist() == want

@@ -20,11 +20,12 @@ from .reduce import amax
 
 
 def activation(name: str, *, grad=None, node: str | None = None, top: bool = False, method: bool = False, underscore: bool = False,
-               inplace: bool = False, kinds: str = "f"):
+               inplace: bool = False, kinds: str = "f", stepwise: bool = False):
     """Makes ``nn.functional.<name>`` of a function of a tensor and numbers.
 
     ``top``: it is ``torch.<name>`` too; ``method``: and a method of Tensor; ``inplace``: it has an ``inplace`` argument;
-    ``underscore``: its in-place form is a function as well, in each of these places. ``kinds``: dtypes that it takes.
+    ``underscore``: its in-place form is a function as well, in each of these places. ``kinds``: dtypes that it takes;
+    ``stepwise``: half precisions are rounded after each step, not once.
     """
     def decorate(compute):
         core = with_rule(node or _node_name(name), grad, ("input",))(compute) if grad is not None else compute
@@ -35,7 +36,7 @@ def activation(name: str, *, grad=None, node: str | None = None, top: bool = Fal
             if not isinstance(input, Tensor):
                 raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
             require_float(name, input, kinds)
-            x = widened(input)
+            x = input if stepwise else widened(input)
             return core(x, *args, **kwargs) if x is input else core(x, *args, **kwargs).to(input.dtype)
 
         @wraps(compute)
@@ -271,13 +272,13 @@ def logsigmoid(input):
     return minimum(input, number(0, input)) - log1p(exp(-input.abs()))
 
 
-@activation("softsign", kinds="fciub")
+@activation("softsign", kinds="fciub", stepwise=True)
 def softsign(input):
     """x / (1 + |x|)."""
     return input / (input.abs() + 1)
 
 
-@activation("tanhshrink", kinds="fciub")
+@activation("tanhshrink", kinds="fciub", stepwise=True)
 def tanhshrink(input):
     """x − tanh(x)."""
     return input - tanh(input)

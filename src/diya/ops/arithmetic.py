@@ -101,6 +101,8 @@ def _logaddexp(a, b, real):
     from .movement import broadcast_tensors
     d = result_type(a, b)
     d = d if d.kind == "f" else dtypes.default_dtype
+    if d.itemsize == 2:  # rounded once
+        return _logaddexp(a.to(d).to(dtypes.float32), b.to(d).to(dtypes.float32), real).to(d)
     return real(*broadcast_tensors(a.to(d), b.to(d)))
 
 

@@ -15,8 +15,8 @@ from ..dtypes import bool_
 from ..graph import PRIMITIVES, infer_elementwise, infer_predicate, primitive, type_of
 from ..interpret import Ufunc
 from ..numerics import error
-from ..tensor import Tensor
-from .record import WrongArgument, elementwise, is_number, only, operator, result_type
+from ..tensor import Tensor, from_node
+from .record import WrongArgument, beside_half, elementwise, is_number, only, operator, result_type
 
 # -- primitives without an operator of their own name ------------------------------------------------------------------
 
@@ -109,14 +109,18 @@ _add = elementwise("add.plain", ADD, ("input", "other"), method=False, inplace=F
                    grad=dict(input=lambda g: g, other=lambda g: g))
 _sub = elementwise("sub.plain", SUB, ("input", "other"), method=False, inplace=False, bool_ok=False, node="Sub",
                    grad=dict(input=lambda g: g, other=lambda g: -g))
-mul = elementwise("mul", MUL, ("input", "other"), aliases=("multiply",),
+mul = elementwise("mul", MUL, ("input", "other"), aliases=("multiply",), wide_numbers=True,
                   grad=dict(input=lambda g, other: g * other.conj(), other=lambda g, input: g * input.conj()))
-_true_divide = elementwise("true_divide", DIV, ("input", "other"), kind="int_to_float", node="Div",
+_true_divide = elementwise("true_divide", DIV, ("input", "other"), kind="int_to_float", node="Div", wide_numbers=True,
                            grad=dict(input=lambda g, other: g / other.conj(),
                                      other=lambda g, input, other: -g * ((input / other) / other).conj()))
 neg = elementwise("neg", _prim("neg", np.negative), bool_ok=False, aliases=("negative",), grad=dict(input=lambda g: -g))
 def _alpha(name: str, core):
     def scaled(input, other, alpha):
+        if (d := result_type(input, other)).itemsize == 2 and d.kind == "f":  # the result is rounded once
+            a, b, c = (x.to(d).to(dtypes.float32) if isinstance(x, Tensor) else from_node(engine.scalar(x, d)).to(dtypes.float32)
+                       for x in (input, other, alpha))
+            return core(a, b * c).to(d)
         if isinstance(alpha, bool) and result_type(input, other) is not bool_ \
                 or isinstance(alpha, complex) and not _is_complex(input, other):
             raise RuntimeError(f"{name}(): Boolean alpha only supported for Boolean results." if isinstance(alpha, bool) else
@@ -158,7 +162,6 @@ def rsub(input, other, *, alpha=1):
 
 
 def _as_tensor(number, like: Tensor) -> Tensor:
-    from ..tensor import from_node
     return from_node(engine.scalar(number, result_type(like, number)))
 
 
@@ -169,6 +172,8 @@ def div(input, other, *, rounding_mode=None):
     if rounding_mode == "floor":
         return _floor_quotient.core(input, other)
     if rounding_mode == "trunc":
+        if beside_half(input, other):
+            return trunc(_true_divide.core(input.to(dtypes.float32), other)).to(input.dtype)
         if result_type(input, other).itemsize == 2 and result_type(input, other).kind == "f":
             return trunc(_true_divide.core(input, other))  # the quotient is rounded first
         return trunc_divide(input, other)
@@ -183,9 +188,9 @@ def _trunc_div(a, b):
 
 
 floor_divide = elementwise("floor_divide", _prim("floor_divide", _floor_divide), ("input", "other"), complex_ok=False,
-                           kind="bool_to_long")
+                           kind="bool_to_long", wide_numbers=True)
 _floor_quotient = elementwise("div.floor", PRIMITIVES["floor_divide"], ("input", "other"), complex_ok=False, method=False,
-                              inplace=False, grad=dict(input=lambda g: g * 0, other=lambda g: g * 0))
+                              inplace=False, wide_numbers=True, grad=dict(input=lambda g: g * 0, other=lambda g: g * 0))
 trunc_divide = elementwise("div.trunc", _prim("trunc_divide", _trunc_div), ("input", "other"), complex_ok=False, method=False,
                            inplace=False, grad=dict(input=lambda g: g * 0, other=lambda g: g * 0))
 remainder = elementwise("remainder", _prim("remainder", _remainder), ("input", "other"), complex_ok=False, bool_ok=False,
@@ -373,6 +378,8 @@ def round(input, *, decimals=0):
     if decimals == 0:
         return _round.core(input)
     scale = 10.0 ** builtins.abs(decimals)
+    if input.dtype.itemsize == 2:  # rounded once
+        return round(input.to(dtypes.float32), decimals=decimals).to(input.dtype)
     return _round.core(input * scale) / scale if decimals > 0 else _round.core(input / scale) * scale
 
 
@@ -457,7 +464,6 @@ Tensor.where = _where_method  # type: ignore[attr-defined]
 def _choose(condition, input, other):
     from ..autograd.modes import modes
     from ..autograd.tape import track
-    from ..tensor import from_node
     from .record import finish, operand
     if not isinstance(condition, Tensor):
         raise TypeError(f"where(): argument 'condition' (position 1) must be Tensor, not {type(condition).__name__}")
@@ -565,7 +571,6 @@ def _clamp_forward(input, min=None, max=None):
 
 
 def _number(value, d):
-    from ..tensor import from_node
     return from_node(engine.scalar(value, d))
 
 
@@ -698,16 +703,23 @@ def _dunder(name: str, core, reverse=None, inplace: str | None = None) -> None:
 def _foreign(value):
     """A numpy array as an operand; None for what is none."""
     if isinstance(value, np.ndarray):
-        from ..tensor import from_node, from_numpy
-        del from_node
+        from ..tensor import from_numpy
         return from_numpy(value)
     return None
 
 
+def _over(number, x):
+    """number / x: a product with the reciprocal, as PyTorch rounds it."""
+    if isinstance(number, Tensor):
+        return _true_divide.core(number, x)
+    inverse = reciprocal(x)
+    return inverse if number.__class__ in (int, float) and number == 1 else mul.core(inverse, number)
+
+
 _dunder("add", _add.core, _add.core, "add_")
 _dunder("sub", sub, sub, "sub_")
-_dunder("mul", mul.core, mul.core, "mul_")
-_dunder("truediv", _true_divide.core, _true_divide.core, "div_")
+_dunder("mul", mul.core, lambda number, x: mul.core(x, number), "mul_")
+_dunder("truediv", _true_divide.core, _over, "div_")
 _dunder("floordiv", floor_divide.core, floor_divide.core, "floor_divide_")
 _dunder("mod", remainder.core, remainder.core, "remainder_")
 _dunder("pow", pow, pow, "pow_")
@@ -718,6 +730,7 @@ _dunder("lshift", bitwise_left_shift.core, bitwise_left_shift.core, "bitwise_lef
 _dunder("rshift", bitwise_right_shift.core, bitwise_right_shift.core, "bitwise_right_shift_")
 for _name, _core in (("eq", eq.core), ("ne", ne.core), ("lt", lt.core), ("le", le.core), ("gt", gt.core), ("ge", ge.core)):
     _dunder(_name, _core)
+
 Tensor.__rdiv__ = Tensor.__rtruediv__  # type: ignore[attr-defined]
 Tensor.__div__, Tensor.__idiv__ = Tensor.__truediv__, Tensor.__itruediv__  # type: ignore[attr-defined]
 Tensor.__hash__ = object.__hash__

@@ -237,7 +237,8 @@ def _kl_target_grad(g, input, target):
     return where(target > 0, g * (log(target) + 1 - input), g * 0)
 
 
-_kl = with_rule("KlDiv", dict(input=lambda g, target: -g * target, target=_kl_target_grad), ("input", "target"))(_kl)
+_kl = with_rule("KlDiv", dict(input=lambda g, target: -g * target, target=_kl_target_grad), ("input", "target"),
+                broadcasts=True)(_kl)
 
 
 @operator("nn.functional.kl_div", method=False, out=False)

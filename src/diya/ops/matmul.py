@@ -9,7 +9,7 @@ from ..autograd.tape import sum_to
 from ..graph import Affine, Contraction, broadcast_shapes
 from ..tensor import Tensor, check_inplace
 from .contraction import contract
-from .record import _long_name, operator, snapshot, write_inplace
+from .record import _long_name, operator, result_type, snapshot, write_inplace
 
 
 def _v(*index: int) -> tuple[Affine, ...]:
@@ -199,7 +199,9 @@ Tensor.addbmm_ = _addbmm_  # type: ignore[attr-defined]
 
 @operator(inplace=True)
 def addr(input, vec1, vec2, *, beta=1, alpha=1):
-    if input.dtype.kind == "b" and vec1.dtype.kind == "b":
+    d = result_type(input, vec1, vec2)
+    input, vec1, vec2 = input.to(d), vec1.to(d), vec2.to(d)
+    if d.kind == "b":
         product = outer(vec1, vec2) if alpha else vec1.new_zeros((vec1.shape[0], vec2.shape[0]))
         return input | product if beta else product
     if _is_half(input):  # rounded once

@@ -458,6 +458,18 @@ def operand(x, compute: DType) -> tuple[Node, Any]:
     return engine.scalar(x, compute), None
 
 
+def beside_half(input, other) -> bool:
+    """Whether ``other`` is a real number, or a tensor without dimensions of another dtype, beside a half-precision tensor, which
+    decides the dtype of the result: PyTorch then computes in float32, and rounds once."""
+    t = getattr(input, "_type", None)
+    if t is None or t.dtype.itemsize != 2 or t.dtype.kind != "f":
+        return False
+    u = getattr(other, "_type", None)
+    if u is None:
+        return isinstance(other, (int, float)) or is_number(other) and not isinstance(other, complex)
+    return bool(t.shape) and not u.shape and u.dtype is not t.dtype and u.dtype.kind != "c"
+
+
 def only(name: str, kinds: str, *tensors) -> None:
     """Raises NotImplementedError for a tensor of another dtype kind, as PyTorch does where it has no kernel."""
     for x in tensors:
@@ -476,12 +488,13 @@ def is_number(x) -> bool:
 
 def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("input",), *, grad: dict | None = None,
                 kind: str = "default", complex_ok: bool = True, bool_ok: bool = True, only: str | None = None,
-                numbers: str = "any", method: bool | tuple[str, ...] = True, inplace: bool = True,
+                numbers: str = "any", wide_numbers: bool = False, method: bool | tuple[str, ...] = True, inplace: bool = True,
                 aliases: tuple[str, ...] = (), node: str | None = None, samples: Callable | None = None) -> Callable:
     """An operator over one elementwise primitive.
 
     ``kind`` is its promotion kind; ``only`` the dtype kinds ("biufc") that it computes on, an error otherwise; ``numbers``
-    which of two operands may be Python numbers: "any", "one" of them, the "other" only, or "none";
+    which of two operands may be Python numbers: "any", "one" of them, the "other" only, or "none"; ``wide_numbers``: beside a
+    half-precision tensor a number is not rounded first (`beside_half`);
     ``node`` the name of its place on the tape, where that is not its own.
     """
     short = path.rpartition(".")[2]
@@ -514,6 +527,7 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
         fast = {d for d in dtypes.ALL if compute_type(d) is d and not (
             (d.kind == "c" and not complex_ok) or (d.kind == "b" and not bool_ok) or (only and d.kind not in only))}
 
+        beside_number = {d for d in fast if not (wide_numbers and d.itemsize == 2)}
         known: dict[tuple, engine.Signature] = {}  # of operands that need no conversion
 
         def core(input, other):
@@ -532,7 +546,7 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
                 s = input._storage
                 x = s.node
                 d = x.type.dtype
-                if x.type is input._type and d.kind == "f" and d in fast and input._strides is None and s.exports is None \
+                if x.type is input._type and d.kind == "f" and d in beside_number and input._strides is None and s.exports is None \
                         and input._base is None:
                     y = engine.scalar(other, d)
                     t = from_node(append(primitive, (x, y)))
@@ -547,6 +561,9 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
                     raise _wrong_operand(short, inputs[0], input)
                 if b_type is None and not is_number(other):
                     raise _wrong_operand(short, inputs[1], other)
+                if wide_numbers and beside_half(input, other):
+                    wide = core(input.to(dtypes.float32), other if b_type is None else other.to(dtypes.float32))
+                    return wide.to(input.dtype)
                 if b_type is None and a_type is not None and a_type.dtype.kind == "f" and a_type.dtype in fast \
                         and not isinstance(other, complex):
                     compute = a_type.dtype
