@@ -196,6 +196,7 @@ class NotCapturable(BaseException):
         return f"{self.args[0]} ({self.place})" if self.place else str(self.args[0])
 
 
+drawing: Any = None    # who draws random numbers instead of the generators: the session, or a call that is made again
 capturing: Any = None  # the session, while a function is captured by the thread that holds the lock: nothing runs then
 
 debug = int(os.environ.get("DIYA_DEBUG", "0") or 0)  # 1..7: how many stages of each program are printed
@@ -237,7 +238,10 @@ def leaf(buffer: Buffer, type: Type) -> Node:
         _made_bytes += buffer.nbytes
         if _made_bytes > MAX_PENDING_BYTES:
             flush()
-    return Node(leaf_signature(type), type, (), buffer)
+    node = Node(leaf_signature(type), type, (), buffer)
+    if capturing is not None:
+        capturing.leaves.add(node)
+    return node
 
 
 def leaf_of(base: Node, offset: int, type: Type) -> Node:

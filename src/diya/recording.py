@@ -9,6 +9,7 @@ which is emptied when a setting changes that any Python may look at (the default
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from operator import itemgetter
 from typing import Any
 
@@ -132,15 +133,15 @@ class Capture:
         return cut(engine.recorded_since(self.mark), self.inputs, results)
 
 
-def cut(recorded: list[Node] | None, inputs: list[Node], results: list[Node], constant_leaves: bool = False) -> Recording | None:
-    """The part of what was recorded that leads from ``inputs`` and numbers (and from memory, if that is constant) to ``results``.
-    None if they depend on more, or if what was recorded has run."""
+def cut(recorded: list[Node] | None, inputs: list[Node], results: list[Node], constants: Container[Node] = ()) -> Recording | None:
+    """The part of what was recorded that leads from ``inputs``, numbers and ``constants`` (values in memory that nobody writes to)
+    to ``results``. None if they depend on more, or if what was recorded has run."""
     if recorded is None:
         return None
     at = {id(n): i for i, n in enumerate(recorded)}
     given = {id(n): i for i, n in enumerate(inputs)}
     needed = [False] * len(recorded)
-    constants: dict[int, Node] = {}
+    fixed: dict[int, Node] = {}
     stack = list(results)
     while stack:
         n = stack.pop()
@@ -148,23 +149,23 @@ def cut(recorded: list[Node] | None, inputs: list[Node], results: list[Node], co
             continue
         i = at.get(id(n))
         if i is None:
-            if n.value is None or n.signature.op is not SCALAR and not constant_leaves:
+            if n.value is None or n.signature.op is not SCALAR and n not in constants:
                 return None
-            constants[id(n)] = n
+            fixed[id(n)] = n
         elif not needed[i]:
             if n.signature.op.kind == "source" and n.inputs:  # random numbers: their place in the stream is drawn each time
                 return None
             needed[i] = True
             stack.extend(n.inputs)
     place = dict(given)
-    for k in constants:
+    for k in fixed:
         place[k] = len(place)
     steps = []
     for n, wanted in zip(recorded, needed, strict=True):
         if wanted:
             place[id(n)] = len(place)
             steps.append((n.signature, _operands([place[id(x)] for x in n.inputs]), n.signature.op.faults))
-    return Recording(steps, list(constants.values()), [place[id(n)] for n in results], len(inputs))
+    return Recording(steps, list(fixed.values()), [place[id(n)] for n in results], len(inputs))
 
 
 def _operands(places: list[int]):

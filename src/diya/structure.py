@@ -159,7 +159,9 @@ def work_out(nodes: list[Node], leaves: list[Node], held: tuple[bool, ...], dyin
             key.append(signature)
             key += [place[x] for x in reads[v]]
     kept = {x.index for i in deferred for x in nodes[i].inputs}  # a deferred view goes on reading its base
-    donated = tuple([place[~k] for k in dying if ~k in place and ~k not in kept])
+    # In the order of the program, whoever recorded it: a call lists its results in an order of its own.
+    donated = tuple(sorted([place[~k] for k in dying if ~k in place and ~k not in kept]))
+    outputs = tuple(sorted(outputs, key=lambda i: place[values.at[i]]))
     out = tuple([place[values.at[i]] for i in outputs])
 
     def graph() -> Graph:

@@ -312,13 +312,20 @@ class Tensor:
 
     @property
     def grad_fn(self):
+        fn = self._tape_node()
+        if fn is not None and fn.stands_for_others:
+            self._fn, self._nr = fn.as_written(self._nr)
+        return self._fn
+
+    def _tape_node(self):
+        """The node of the tape that made this tensor."""
         if self._base is not None:
             self._refresh_autograd()
         return self._fn
 
     @property
     def is_leaf(self) -> bool:
-        return self.grad_fn is None
+        return self._tape_node() is None
 
     @property
     def output_nr(self) -> int:
@@ -412,7 +419,7 @@ class Tensor:
         """``hook(grad)`` runs when the gradient of this tensor is known; what it returns replaces it."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        fn = self.grad_fn
+        fn = self._tape_node()
         if fn is None:
             if self._hooks is None:
                 self._hooks = {}
@@ -451,7 +458,7 @@ class Tensor:
     def __deepcopy__(self, memo):
         if id(self) in memo:
             return memo[id(self)]
-        if self.grad_fn is not None:
+        if self._tape_node() is not None:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
                                "at the moment: use .detach().clone()")
         storage = memo.get(id(self._storage))

@@ -210,9 +210,11 @@ def test_gradients():
     loss.backward()
     with pytest.raises(RuntimeError, match="second time"):
         loss.backward()
-    loss = watched(x, y)
-    with pytest.raises(RuntimeError, match="double backward"):
-        torch.autograd.grad(loss, x, create_graph=True)
+    first, = torch.autograd.grad(watched(x, y), x, create_graph=True)
+    second, = torch.autograd.grad(first.square().sum(), x)
+    want, = torch.autograd.grad(f(x, y), x, create_graph=True)
+    torch.testing.assert_close(first, want)
+    torch.testing.assert_close(second, torch.autograd.grad(want.square().sum(), x)[0])
 
 
 def test_some_outputs_get_no_gradient():
@@ -387,3 +389,114 @@ def test_public_face():
         torch.compile(lambda a: apart(a), fullgraph=True)(x)
     torch._dynamo.reset()
     same(f(x), x * 2)
+
+
+def count(module):
+    """The regions that a module remembers without having been asked to."""
+    remembered = module._remembered
+    return len(remembered.regions) if remembered else 0
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1))
+
+
+def test_modules_are_remembered():
+    m, x = net(), torch.randn(6, 4)
+    torch.manual_seed(1)
+    want = [m._call_as_written(x) for _ in range(4)]
+    torch.manual_seed(1)
+    got = [m(x) for _ in range(4)]
+    assert count(m) == 1
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b)
+        assert a.grad_fn.name() == b.grad_fn.name() == "AddmmBackward0"
+    chain = [fn.name() for fn in walk(got[3].grad_fn)]
+    assert chain == [fn.name() for fn in walk(want[3].grad_fn)] and "TanhBackward0" in chain
+    copied = __import__("copy").deepcopy(m)
+    assert count(copied) == 0
+    with torch.no_grad():
+        for _ in range(3):
+            assert not m.eval()(x).requires_grad
+
+
+def walk(fn):
+    while fn is not None:
+        yield fn
+        nodes = [e[0] for e in fn.next_functions if e[0] is not None]
+        fn = next((n for n in nodes if n.name() not in ("TBackward0", "AccumulateGrad")), None)
+
+
+def test_the_tape_of_a_remembered_module_is_as_written():
+    m, x = net(), torch.randn(6, 4, requires_grad=True)
+    results = []
+    for f in (m, m._call_as_written):
+        torch.manual_seed(2)
+        for _ in range(4):
+            y = f(x * 1)
+            g, = torch.autograd.grad(y.sum(), x, create_graph=True)
+            m.zero_grad()
+            (g.norm(2, 1) - 1).square().mean().backward()
+        results.append([g.detach(), *(p.grad for p in m.parameters() if p.grad is not None)])
+    assert count(m) == 1
+    torch.testing.assert_close(*results)
+    hooked = []
+    y = m(x)
+    y.register_hook(lambda g: hooked.append(g.clone()))
+    y.grad_fn.next_functions[0][0].register_hook(lambda *a: hooked.append(a))
+    y.sum().backward()
+    assert len(hooked) == 2
+
+
+def test_outputs_of_a_remembered_module_are_differentiated_one_by_one():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.trunk, self.a, self.b, self.c = (nn.Linear(3, 3) for _ in range(4))
+
+        def forward(self, x, shared):
+            h = self.trunk(x).tanh() if shared else x
+            return self.a(h), self.b(h).tanh(), {"c": (self.c(h) * 2).exp(), "x": x}
+    m, x = Two(), torch.randn(2, 3)
+    for _ in range(4):
+        a, b, rest = m(x, False)
+        m.zero_grad()
+        b.sum().backward()
+        assert m.a.weight.grad is None and m.b.weight.grad is not None
+        a.sum().backward()
+        rest["c"].sum().backward()
+        assert rest["x"] is x and m.c.weight.grad is not None and m.trunk.weight.grad is None
+        with pytest.raises(RuntimeError, match="second time"):
+            b.sum().backward()
+        a, b, rest = m(x, True)
+        b.sum().backward()
+        with pytest.raises(RuntimeError, match="second time"):
+            a.sum().backward()
+    assert count(m) == 2
+
+
+def test_parameters_that_are_others_each_time_are_not_remembered():
+    m, x = net().eval(), torch.randn(2, 4)
+    for _ in range(20):
+        params = {k: torch.randn_like(v) for k, v in m.named_parameters()}
+        got = torch.func.functional_call(m, params, (x,))
+        h = (x @ params["0.weight"].T + params["0.bias"]).tanh()
+        torch.testing.assert_close(got, h @ params["3.weight"].T + params["3.bias"])
+    assert count(m) <= 1
+
+
+def test_a_module_that_writes_down_what_it_saw_is_not_remembered():
+    class Sees(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.calls, self.last = net(), 0, None
+
+        def forward(self, x):
+            self.calls += 1
+            self.last = self.body(x)
+            return self.last
+    m = Sees()
+    for i in range(5):
+        y = m(torch.randn(2, 4))
+        assert m.calls == i + 1 and m.last is y

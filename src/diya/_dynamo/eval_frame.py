@@ -20,7 +20,7 @@ class OptimizedModule(Module):
         super().__init__()
         self.__dict__["compiled"] = Compiled(mod, whole)
         self._orig_mod = mod
-        self.__dict__["training"] = mod.training
+        self.__dict__.update(training=mod.training, _remembered=False)
 
     def in_place(self) -> Callable:
         """What the module itself may call."""

@@ -15,6 +15,7 @@ class _Modes(threading.local):
     anomaly = False
     check_nan = True
     saved_hooks: tuple = ()
+    called = False               # inside of a module that runs as it is written: see diya.capture
     levels: tuple = ()           # of `torch.func.vmap` that are running, the innermost last
     autocast: Any = None         # takes the calls of operators while `torch.amp.autocast` is on
     function_modes: tuple = ()   # `torch.overrides.TorchFunctionMode`s that are on, the innermost last

@@ -141,7 +141,9 @@ class NodeBase:
     saved: Any = None
     levels: tuple = ()                # of vmap inside of which it was made: see diya.func.levels
     metadata_: dict | None = None
-    stands_for_others = False         # whether it is in the place of nodes that were never made: see `as_written`
+    captured = False                  # whether it is in the place of nodes that were never made: see `as_written`
+    written: list | None = None       # the outputs of what was captured, from when they were made
+    stands_for_others = False         # whether those nodes are to be seen
 
     @property
     def metadata(self) -> dict:

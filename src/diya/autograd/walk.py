@@ -12,12 +12,17 @@ from .modes import modes, set_grad_enabled
 from .tape import AccumulateGrad, NodeBase
 
 
-def _reachable(roots: list[NodeBase]) -> dict[NodeBase, int]:
+def _reachable(roots: list[NodeBase], create_graph: bool) -> dict[NodeBase, int]:
     """Every node that the roots reach, with the number of edges into it."""
     counts: dict[NodeBase, int] = dict.fromkeys(roots, 0)
     stack = list(counts)
     while stack:
-        for edge in stack.pop().edges:
+        node = stack.pop()
+        for edge in node.edges:
+            if edge is not None and edge[0].captured:
+                node.edges = tuple([e and _as_written(e, create_graph) for e in node.edges])
+                break
+        for edge in node.edges:
             if edge is not None:
                 node = edge[0]
                 if node not in counts:
@@ -25,6 +30,12 @@ def _reachable(roots: list[NodeBase]) -> dict[NodeBase, int]:
                     stack.append(node)
                 counts[node] += 1
     return counts
+
+
+def _as_written(edge: tuple[NodeBase, int], create_graph: bool) -> tuple[NodeBase, int]:
+    """The edge, or where it leads in the tape of a captured call that was made again as it is written."""
+    node = edge[0]
+    return node.as_written(edge[1]) if node.captured and (create_graph or node.written is not None) else edge
 
 
 def _on_path(nodes: dict[NodeBase, int], targets: set) -> set[NodeBase]:
@@ -46,11 +57,11 @@ def _on_path(nodes: dict[NodeBase, int], targets: set) -> set[NodeBase]:
 
 def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, retain_graph: bool,
         captures: dict[tuple[NodeBase, int], list[int]] | None = None, results: list | None = None,
-        accumulate: bool = True) -> None:
+        accumulate: bool = True, until: frozenset = frozenset()) -> None:
     """Runs backward from ``roots`` (edges) with their gradients.
 
     ``captures`` maps an edge to positions of ``results`` that want the gradient arriving there; with it only what leads
-    to a capture is computed. Without ``accumulate`` leaves' ``.grad`` stay as they are.
+    to a capture is computed. Without ``accumulate`` leaves' ``.grad`` stay as they are. The rules of nodes in ``until`` do not run.
     """
     if modes.dual:
         create_graph = retain_graph = True
@@ -64,7 +75,7 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
                 gradients = replay.again(tape, found, retain_graph)
             _accumulate_values(gradients)
             return
-    _walk(roots, grads, create_graph, retain_graph, captures, results, accumulate)
+    _walk(roots, grads, create_graph, retain_graph, captures, results, accumulate, until=until)
 
 
 def _captured(tape: replay.Tape, roots, grads, retain_graph: bool) -> list[tuple[AccumulateGrad, Node]]:
@@ -78,10 +89,14 @@ def _captured(tape: replay.Tape, roots, grads, retain_graph: bool) -> list[tuple
 
 
 def _walk(roots, grads, create_graph: bool, retain_graph: bool, captures, results, accumulate: bool,
-          deliver: Callable | None = None, applied: list[NodeBase] | None = None) -> None:
+          deliver: Callable | None = None, applied: list[NodeBase] | None = None, until: frozenset = frozenset()) -> None:
     """The walk itself. ``deliver(leaf, g)`` takes what arrives at leaves, if it is not to be accumulated; ``applied`` gets the
     nodes whose rules ran."""
-    counts = _reachable([n for n, _ in roots])
+    if any(n.captured for n, _ in roots):
+        roots = [_as_written(r, create_graph) for r in roots]
+    if captures is not None and any(n.captured for n, _ in captures):
+        captures = {_as_written(e, create_graph): places for e, places in captures.items()}
+    counts = _reachable([n for n, _ in roots], create_graph)
     useful = None
     if captures is not None and not accumulate:
         useful = _on_path(counts, {n for n, _ in captures})
@@ -127,7 +142,7 @@ def _walk(roots, grads, create_graph: bool, retain_graph: bool, captures, result
                                 _accumulate(node, slots[0], create_graph)
                             else:
                                 deliver(node, slots[0])
-                    elif useful is None or any(e is not None and e[0] in useful for e in node.edges):
+                    elif node not in until and (useful is None or any(e is not None and e[0] in useful for e in node.edges)):
                         out = _apply(node, tuple(slots), retain_graph)
                         if applied is not None:
                             applied.append(node)

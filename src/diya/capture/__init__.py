@@ -9,6 +9,6 @@ tensors (prints, draws on a tensor's value, changes an object from outside) cann
 
 
 
-from .compiled import Compiled
+from .compiled import Compiled, Remembered
 
-__all__ = ["Compiled"]
+__all__ = ["Compiled", "Remembered"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
@@ -12,7 +14,11 @@ from ..engine import NotCapturable
 from .region import Region, capture
 
 MAX_REGIONS = 8   # of one function: more kinds of calls than that run as they are written
-MAX_FAILURES = 3  # captures that failed, after which none is tried
+MAX_FAILURES = 2  # captures that failed, after which none is tried
+MAX_UNMET = 3     # regions that were never found again, after which none is made
+MAX_MET = 64      # kinds of calls that are told apart before one comes again
+
+enabled = os.environ.get("DIYA_CAPTURE", "1") != "0"  # whether modules are captured that nobody asked to compile
 
 _every: WeakSet[Compiled] = WeakSet()
 
@@ -21,8 +27,10 @@ class Compiled:
     """``function`` (or a module), captured for each kind of call it gets. ``whole``: what cannot be captured is an error.
     ``subject`` is what is evaluated, where that is not the function that is called otherwise."""
 
+    hidden = False
+
     def __init__(self, function: Callable, whole: bool = False, subject: Callable | None = None):
-        self.function, self.whole, self.subject = function, whole, subject or function
+        self.function, self.whole, self.subject = function, whole, function if subject is None else subject
         self.regions: list[Region] = []
         self.failures = 0
         self.reason: NotCapturable | None = None  # why the last capture failed
@@ -30,24 +38,33 @@ class Compiled:
 
     def __call__(self, args: tuple, kwargs: dict) -> Any:
         if modes.levels or modes.autocast is not None or modes.function_modes or modes.saved_hooks or modes.inference \
-                or modes.dual or modes.anomaly or engine.debug_lines or engine.batched or engine.capturing is not None or _hooks():
-            return self.function(*args, **kwargs)
+                or modes.dual or modes.anomaly or engine.debug_lines or engine.batched or engine.drawing is not None or _hooks():
+            return self._as_written(args, kwargs)
         grad = modes.grad
         regions = self.regions
         for region in regions:
             if region.grad is grad:
                 found = region.guard(args, kwargs)
                 if found is not None:
-                    return region.run(*found)
-        if len(regions) < MAX_REGIONS and self.failures < MAX_FAILURES:
+                    region.met += 1
+                    return region.run(found[0], found[1], lambda: self._as_written(args, kwargs))
+        if len(regions) < MAX_REGIONS and self.failures < MAX_FAILURES and self._wanted(args, kwargs):
             found = self._capture(args, kwargs)
             if found is not None:
-                return regions[-1].run(*found)
+                return regions[-1].run(found[0], found[1], lambda: self._as_written(args, kwargs))
+        return self._as_written(args, kwargs)
+
+    def _as_written(self, args: tuple, kwargs: dict) -> Any:
         return self.function(*args, **kwargs)
+
+    def _wanted(self, args: tuple, kwargs: dict) -> bool:
+        """Whether such a call is to be captured."""
+        return True
 
     def _capture(self, args: tuple, kwargs: dict) -> tuple | None:
         try:
-            region = capture(self.subject, args, kwargs)
+            region = capture(self.subject, args, kwargs, self.hidden)
+            self._check(region)
         except NotCapturable as refused:
             self.reason = refused.with_traceback(None)  # its frames would keep alive what was recorded
             refused.__context__ = None
@@ -65,9 +82,64 @@ class Compiled:
             raise RuntimeError(f"torch.compile(fullgraph=True): {name} cannot be captured, as it {self.reason}") from None
         return None
 
+    def _check(self, region: Region) -> None:
+        """Raises NotCapturable for a region that is not worth it."""
+
     def forget(self) -> None:
         self.regions.clear()
         self.failures = 0
+
+
+class Remembered(Compiled):
+    """What nobody asked to compile: captured when such a call is made for the second time, if that leaves no trace."""
+
+    hidden = True
+
+    def __init__(self, function: Callable, subject: Callable | None = None):
+        super().__init__(function, False, subject)
+        self.met: set = set()
+
+    def __call__(self, args: tuple, kwargs: dict) -> Any:
+        if modes.called:  # inside of one that cannot be captured: its parts would be many small pieces
+            return self.function(*args, **kwargs)
+        return super().__call__(args, kwargs)
+
+    def _as_written(self, args: tuple, kwargs: dict) -> Any:
+        modes.called = True
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            modes.called = False
+
+    def _wanted(self, args: tuple, kwargs: dict) -> bool:
+        if not enabled or sys.gettrace() is not None:
+            return False
+        key = (modes.grad, *[_kind(x) for x in args], *kwargs)
+        if key in self.met:
+            return True
+        if len(self.met) < MAX_MET:
+            self.met.add(key)
+        return False
+
+    def _capture(self, args: tuple, kwargs: dict) -> tuple | None:
+        unmet = [r for r in self.regions if not r.met]
+        if len(unmet) >= MAX_UNMET:  # what it looks at is another each time
+            self.regions = [r for r in self.regions if r.met]
+            self.failures = MAX_FAILURES
+            return None
+        found = super()._capture(args, kwargs)
+        if self.failures >= MAX_FAILURES and not self.regions and hasattr(self.subject, "_remembered"):
+            self.subject.__dict__["_remembered"] = False
+        return found
+
+    def _check(self, region: Region) -> None:
+        if region.backward and not region.apart:
+            raise NotCapturable("returns what it writes to its arguments")
+
+
+def _kind(x: Any) -> Any:
+    type = getattr(x, "_type", None)
+    return x.__class__ if type is None else (type, x._rg)
 
 
 def forget() -> None:

@@ -6,7 +6,6 @@ return a value is called.
 
 from __future__ import annotations
 
-import builtins
 import enum
 import functools
 import math
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType, WrapperDescriptorType
 from typing import Any
 
-from ..autograd.modes import no_grad, set_grad_enabled
+from ..autograd.modes import modes, no_grad, set_grad_enabled
 from ..device import device as Device
 from ..dtypes import dtype as DType
 from ..engine import NotCapturable
@@ -41,7 +40,7 @@ _TRANSFORMS = _PACKAGE + "func" + os.sep
 _PURE = ("is_tensor", "is_floating_point", "is_complex", "numel", "can_cast", "is_grad_enabled", "get_default_dtype", "is_storage",
          "is_compiling", "is_dynamo_compiling", "is_exporting", "is_scripting", "is_tracing", "is_autocast_enabled", "result_type",
          "promote_types", "broadcast_shapes", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic",
-         "handle_torch_function", "is_inference_mode_enabled")
+         "handle_torch_function", "is_inference_mode_enabled", "_assert", "_log_api_usage_once")
 # Attributes of tensors whose value is what it is whatever the elements are.
 _TENSOR = frozenset(("shape", "dtype", "device", "ndim", "requires_grad", "layout", "is_cuda", "is_cpu", "is_sparse",
                      "is_quantized", "is_nested", "is_meta", "is_mps", "itemsize", "nbytes", "T", "mT", "H", "mH", "real", "imag",
@@ -94,7 +93,7 @@ class Objects:
         kind = type(value)
         if self.outside.name_of(value):
             if kind is dict or kind is OrderedDict:
-                return kind(self.native_dict(value))
+                return kind({k: self.native(v) for k, v in self.native_dict(value).items()})
             if kind in CONTAINERS:
                 made: Any = kind
                 return made([self.native(x) for x in self.iterate(value)])
@@ -124,10 +123,10 @@ class Objects:
         outside = self.outside
         if isinstance(obj, Tensor):
             return self._tensor_attribute(obj, name)
+        if obj is modes:  # calls are only captured, and found again, where all but ``grad`` are as usual
+            return getattr(obj, name)
         if isinstance(obj, ModuleType):
             value = getattr(obj, name)
-            if _of_package(obj) and (callable(value) or isinstance(value, (ModuleType, DType))):
-                return value
             return outside.load(f"{outside.constant(obj)}.{name}", value, True)
         if isinstance(obj, type):
             value = getattr(obj, name)
@@ -143,6 +142,8 @@ class Objects:
             raise NotCapturable(f"reads super().{name}")
         known = outside.name_of(obj)
         if type(obj) in (*CONTAINERS, FunctionType, MethodType, BuiltinFunctionType):
+            if type(obj) is FunctionType and name in ("__name__", "__qualname__", "__module__"):
+                return getattr(obj, name)
             if known or not isinstance(obj, CONTAINERS):
                 raise NotCapturable(f"reads the attribute {name} of a {type(obj).__name__} from outside")
             return getattr(obj, name)
@@ -490,10 +491,6 @@ def _pure_kinds() -> tuple:
     from .._public import finfo, iinfo, layout
     from ..ops.movement import memory_format
     return finfo, iinfo, layout, memory_format
-
-
-def _of_package(module: ModuleType) -> bool:
-    return (getattr(module, "__file__", None) or "").startswith(_PACKAGE) or module in (math, operator, functools, builtins)
 
 
 def _isinstance(objects: Objects, obj: Any, kinds: Any) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
+from itertools import count, product
 from typing import Any, NamedTuple
 
 from .. import engine
 from ..autograd import walk
-from ..autograd.modes import modes
+from ..autograd.modes import modes, set_grad_enabled
 from ..autograd.tape import SECOND_TIME, NodeBase, _sequence, edge_of
 from ..engine import NotCapturable
 from ..graph import Node, Type
@@ -18,7 +18,7 @@ from ..tensor import Tensor, from_node
 from .evaluator import Evaluator
 from .outside import Input, Outside
 
-MAX_OUTPUTS = 4  # that may have gradients one by one; of more, missing ones count as zeros
+MAX_OUTPUTS = 3  # for which every choice of gradients that may be there is captured; of more, each alone and all
 
 
 class Session:
@@ -27,17 +27,18 @@ class Session:
     def __init__(self):
         self.outside = Outside()
         self.draws: list[tuple[Callable, tuple, Node]] = []
+        self.leaves: set[Node] = set()    # values in memory that were made inside
         self.touched: dict | None = None  # generators that a trial draw moved, and where they were
 
     def __enter__(self) -> Session:
         engine._lock.acquire()
         self.mark = engine.position()
         self.sealed, engine.sealed = engine.sealed, self.outside.sealed  # type: ignore[assignment]
-        engine.capturing = self
+        engine.capturing = engine.drawing = self
         return self
 
     def __exit__(self, *_) -> None:
-        engine.capturing = None
+        engine.capturing = engine.drawing = None
         engine.sealed = self.sealed
         engine.discard(self.mark, self.outside.sealed)
         engine._lock.release()
@@ -79,22 +80,28 @@ class Output(NamedTuple):
 class Region:
     """``run`` records the captured work on the tensors that the guards found."""
 
+    met = 0  # how often it was found again
+
     guard: Callable
     grad: bool
+    hidden: bool                                  # whether nobody asked for it: the tape must look as written
     forward: Recording
     draws: list[tuple[Callable, tuple]]
     outputs: list[Output]
     plain: bool                                   # whether each output is the whole of a memory of its own
     build: Callable[[list, tuple], Any]           # the returned value, from the tensors made and the inputs
     writes: list[tuple[int, int, int]]            # input, result, versions
+    apart: bool                                   # whether nothing that is returned depends on what is written to
     backward: dict[tuple[bool, ...], tuple[Recording, list[int]]]  # by which gradients are there
     targets: list[int]                            # inputs that get a gradient
     saved: list[int]                              # results that backward needs
     kept: list[int]                               # inputs that backward needs
+    shared: list[set[int]]                        # by output with a gradient: those whose backward needs the same saved values
 
-    def run(self, nodes: list[Node], tensors: tuple) -> Any:
-        for draw, shape in self.draws:
-            nodes.append(draw(shape)._value())
+    def run(self, nodes: list[Node], tensors: tuple, call: Callable) -> Any:
+        """``call()`` is the same as it is written."""
+        drawn = [draw(shape)._value() for draw, shape in self.draws]
+        nodes += drawn
         made = self.forward.replay(nodes)
         versions = [(tensors[i]._storage, tensors[i]._storage.version) for i in self.kept]
         for i, k, changes in self.writes:
@@ -103,8 +110,8 @@ class Region:
             storage.version += changes - 1
         outs = [from_node(made[o.result]) for o in self.outputs] if self.plain else self._views(made)
         if self.backward:
-            fn = CompiledBackward(self, [made[k] for k in self.saved], versions,
-                                  tuple([edge_of(tensors[i]) for i in self.targets]))
+            fn = CompiledBackward(self, [made[k] for k in self.saved], versions, tuple([edge_of(tensors[i]) for i in self.targets]),
+                                  (call, tensors, drawn))
             nr = 0
             for t, o in zip(outs, self.outputs, strict=True):
                 if o.differentiable:
@@ -127,52 +134,124 @@ class Region:
 
 
 class CompiledBackward(NodeBase):
-    """The backward of a region, on the tape."""
+    """The backward of a region, on the tape. Where somebody asks for what the nodes of the tape would have been, or for more than
+    was captured (the derivative of a gradient), the call is made again as it is written."""
 
-    def __init__(self, region: Region, saved: list[Node] | None, versions: list, edges: tuple):
-        self.region, self.saved, self.versions, self.edges = region, saved, versions, edges
+    captured = True
+
+    def __init__(self, region: Region, saved: list[Node], versions: list, edges: tuple, origin: tuple):
+        self.region, self.versions, self.edges = region, versions, edges
+        self.saved: list[Node] | None = saved
+        self.origin: Any = origin
         self.outputs = sum(o.differentiable for o in region.outputs)
         self.sequence = next(_sequence)
+        self.used: list[int] = []     # outputs whose gradients the last backward had
+        self.spent: set[int] = set()  # outputs whose saved values are gone
+        self.stands_for_others = region.hidden
 
     def name(self) -> str:
         return "CompiledFunctionBackward"
 
     def release(self) -> None:
-        self.saved = None
-        self.versions = []
+        self.spent = self.spent.union(*[self.region.shared[k] for k in self.used or range(self.outputs)])
+        if len(self.spent) == self.outputs:
+            self.saved, self.versions, self.origin, self.written = None, [], None, None
 
     def work(self) -> Any:
-        return self.region if all([storage.version == version for storage, version in self.versions]) else None
+        unchanged = all([storage.version == version for storage, version in self.versions])
+        return self.region if unchanged and self.outputs == 1 and self.written is None else None
 
     def apply(self, grads: tuple) -> tuple:
-        region = self.region
-        if self.saved is None:
+        there = tuple([g is not None for g in grads])
+        self.used = [k for k, g in enumerate(grads) if g is not None]
+        if self.saved is None or not self.spent.isdisjoint(self.used):
             raise RuntimeError(SECOND_TIME)
-        if modes.grad:
-            raise RuntimeError("torch.compile with aot_autograd does not currently support double backward: call the function "
-                               "without torch.compile where you pass create_graph=True")
         for storage, version in self.versions:
             if storage.version != version:
                 raise RuntimeError(f"one of the variables needed for gradient computation has been modified by an inplace "
                                    f"operation: an input of a compiled function is at version {storage.version}; "
                                    f"expected version {version} instead")
-        there = tuple([g is not None for g in grads])
-        found = region.backward.get(there)
+        found = self.region.backward.get(there)
         if found is None:
-            found = region.backward[(True,) * len(there)]
-            types = [o.type for o in region.outputs if o.differentiable]
-            grads = tuple([_zeros(t) if g is None else g for g, t in zip(grads, types, strict=True)])
+            return self._apply_as_written(grads)
         recording, positions = found
         made = recording.replay([*self.saved, *[g._value() for g in grads if g is not None]])
         return tuple([None if p < 0 else from_node(made[p]) for p in positions])
 
+    def _apply_as_written(self, grads: tuple) -> tuple:
+        pairs = [(t, g) for t, g in zip(self._outputs_as_written(), grads, strict=True) if g is not None]
+        results: list[Any] = [None] * len(self.edges)
+        captures: dict = {}
+        for i, e in enumerate(self.edges):
+            captures.setdefault(e, []).append(i)
+        ends = frozenset([e[0] for e in self.edges])
+        walk.run([edge_of(t) for t, _ in pairs], [g for _, g in pairs], False, True, captures, results, False, ends)  # type: ignore[misc]
+        return tuple(results)
 
-def _zeros(type: Type) -> Tensor:
-    from ..ops.creation import zeros
-    return zeros(type.shape, dtype=type.dtype)
+    def as_written(self, nr: int) -> tuple[NodeBase, int]:
+        if self.saved is None:
+            return self, nr
+        return edge_of(self._outputs_as_written()[nr])  # type: ignore[return-value]
+
+    def _outputs_as_written(self) -> list[Tensor]:
+        if self.written is None:
+            call, tensors, drawn = self.origin
+            region = self.region
+            if not region.apart:
+                raise RuntimeError("torch.compile does not support double backward of a function that returns what it wrote to its "
+                                   "arguments: call it without torch.compile where you pass create_graph=True")
+            storages = [tensors[i]._storage for i, _, _ in region.writes]
+            before = [(s, s.node, s.version) for s in storages]
+            try:
+                with set_grad_enabled(True), Redrawn(drawn):
+                    result = call()
+            finally:
+                for storage, node, version in before:
+                    storage.node, storage.version = node, version
+            made: dict[int, Tensor] = {}
+            _collect(result, tensors, made)
+            self.written = [t for t, o in zip(made.values(), region.outputs, strict=True) if o.differentiable]
+            for kept in ("tensor_hooks", "retained"):
+                for nr, hooks in (getattr(self, kept) or {}).items():
+                    fn, own = edge_of(self.written[nr])  # type: ignore[misc]
+                    setattr(fn, kept, {**(getattr(fn, kept) or {}), own: hooks})
+                setattr(self, kept, None)
+        return self.written
 
 
-def capture(function: Any, args: tuple, kwargs: dict) -> Region:
+def _collect(value: Any, inputs: tuple, made: dict[int, Tensor]) -> None:
+    """The tensors of a returned value in the order of `_spelled`."""
+    if isinstance(value, Tensor):
+        if not any(value is x for x in inputs):
+            made.setdefault(id(value), value)
+    elif isinstance(value, (tuple, list, dict)):
+        for x in value.values() if isinstance(value, dict) else value:
+            _collect(x, inputs, made)
+
+
+class Redrawn:
+    """While a call is made again: random numbers are those that were drawn, and nothing else is captured."""
+
+    capturing = 0  # how many are on
+
+    def __init__(self, drawn: list[Node]):
+        self.drawn_before = iter(drawn)
+
+    def __enter__(self) -> None:
+        engine._lock.acquire()
+        Redrawn.capturing += 1
+        self.outer, engine.drawing = engine.drawing, self
+
+    def __exit__(self, *_) -> None:
+        engine.drawing = self.outer
+        Redrawn.capturing -= 1
+        engine._lock.release()
+
+    def drawn(self, shape: tuple, draw: Callable) -> Tensor:
+        return from_node(next(self.drawn_before))
+
+
+def capture(function: Any, args: tuple, kwargs: dict, hidden: bool = False) -> Region:
     """Evaluates one call. Raises NotCapturable, and whatever the function raises; nothing outside has changed then."""
     with Session() as session:
         outside = session.outside
@@ -187,12 +266,13 @@ def capture(function: Any, args: tuple, kwargs: dict) -> Region:
             result = evaluator.call(function, values, named)
         finally:
             modes.grad = grad
-        return _region(session, result)
+        return _region(session, result, hidden)
 
 
-def _region(session: Session, result: Any) -> Region:
+def _region(session: Session, result: Any, hidden: bool) -> Region:
     outside = session.outside
     region = Region()
+    region.hidden = hidden
     region.grad = modes.grad
     made: dict[int, Tensor] = {}   # by id, in order
     text = _spelled(result, outside, made)
@@ -220,10 +300,12 @@ def _region(session: Session, result: Any) -> Region:
 
     roots = [t for t in made.values() if t._rg]
     backwards, needed = _backwards(session, roots, outside.inputs) if roots else ({}, [])
+    region.shared = _sharing(roots)
     forward_results = [x.node for x in storages.values()] + [x.stand_in._storage.node for _, x in written]
+    region.apart = not written or _is_apart(session, [x.node for x in storages.values()] + needed, [x.node for _, x in written])
     nodes = [x.node for x in outside.inputs] + [n for _, _, n in session.draws]
     given = {id(n): i for i, n in enumerate(nodes)}
-    forward = cut(engine.recorded_since(session.mark), nodes, [*forward_results, *needed], constant_leaves=True)
+    forward = cut(engine.recorded_since(session.mark), nodes, [*forward_results, *needed], session.leaves)
     if forward is None:
         raise NotCapturable("computes with values from elsewhere")
     region.forward = forward
@@ -242,6 +324,33 @@ def _region(session: Session, result: Any) -> Region:
     return region
 
 
+def _is_apart(session: Session, results: list[Node], written: list[Node]) -> bool:
+    """Whether results do not depend on some values from outside."""
+    seen: set[Node] = set()
+    stack = list(results)
+    while stack:
+        n = stack.pop()
+        if n not in seen:
+            seen.add(n)
+            stack += n.inputs
+    return seen.isdisjoint(written)
+
+
+def _sharing(roots: list[Tensor]) -> list[set[int]]:
+    """For each root, those whose backward needs values that its own lets go of."""
+    reached = []
+    for t in roots:
+        seen: set[Any] = set()
+        stack = [edge_of(t)]
+        while stack:
+            e = stack.pop()
+            if e is not None and e[0] not in seen:
+                seen.add(e[0])
+                stack += e[0].edges
+        reached.append({n for n in seen if n.saved or getattr(n, "saved_out", None) is not None})
+    return [{j for j, other in enumerate(reached) if j == i or own & other} for i, own in enumerate(reached)]
+
+
 def _distinct(outside: Outside) -> None:
     """What is written to must not be the memory of another input."""
     if len({id(x.tensor._storage) for x in outside.inputs}) != len(outside.inputs):
@@ -256,7 +365,8 @@ def _backwards(session: Session, roots: list[Tensor], inputs: list[Input]) -> tu
     wanted = [x.stand_in for x in inputs if x.layout.requires_grad]
     edges = [edge_of(t) for t in wanted]
     n = len(roots)
-    choices = {(True,) * n} | ({tuple(i == k for i in range(n)) for k in range(n)} if n <= MAX_OUTPUTS else set())
+    choices = {(True,) * n} | {tuple(i == k for i in range(n)) for k in range(n)} if n > MAX_OUTPUTS else \
+        {c for c in product((True, False), repeat=n) if any(c)}
     found, saved = {}, {}
     for choice in choices:
         mark = engine.position()
@@ -280,7 +390,7 @@ def _backwards(session: Session, roots: list[Tensor], inputs: list[Input]) -> tu
     for choice, (recorded, grads, ends) in found.items():
         places = count()
         positions = [-1 if e is None else next(places) for e in ends]
-        recording = cut(recorded, [*needed, *grads], [e for e in ends if e is not None], constant_leaves=True)
+        recording = cut(recorded, [*needed, *grads], [e for e in ends if e is not None], session.leaves)
         if recording is None:
             raise NotCapturable("has a gradient that depends on values from elsewhere")
         out[choice] = recording, positions

@@ -393,11 +393,9 @@ class MultiheadAttention(Module):
         attn_mask = F._canonical_mask(mask=attn_mask, mask_name="attn_mask", other_type=None, other_name="",
                                       target_type=query.dtype, check_other=False)
         if self.batch_first and batched:  # (N, L, E) to (L, N, E); one tensor for several roles stays one
-            swapped: dict[int, Tensor] = {}
-            for t in (query, key, value):
-                if id(t) not in swapped:
-                    swapped[id(t)] = t.transpose(1, 0)
-            query, key, value = (swapped[id(t)] for t in (query, key, value))
+            q, k = query.transpose(1, 0), None if key is query else key.transpose(1, 0)
+            v = q if value is query else k if value is key else value.transpose(1, 0)
+            query, key, value = q, q if k is None else k, q if v is None else v
         separate = {}
         if not self._qkv_same_embed_dim:
             separate = {"use_separate_proj_weight": True, "q_proj_weight": self.q_proj_weight,

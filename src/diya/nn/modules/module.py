@@ -57,6 +57,17 @@ _global_module_registration_hooks: dict[int, Callable] = OrderedDict()
 _global_parameter_registration_hooks: dict[int, Callable] = OrderedDict()
 
 
+def _remembered(module: Module) -> Any:
+    """What knows the calls of a module that it captured, for modules made of several; or False."""
+    from .rnn import RNNBase
+    made: Any = False
+    if isinstance(module, RNNBase) or sum(1 for _ in module.modules()) > 3:
+        from ...capture import Remembered
+        made = Remembered(module._call_as_written, module)
+    module.__dict__["_remembered"] = made
+    return made
+
+
 def global_hooks() -> bool:
     """Whether calls of every module run hooks."""
     return bool(_global_forward_hooks or _global_forward_pre_hooks or _global_backward_hooks or _global_backward_pre_hooks)
@@ -196,6 +207,7 @@ class Module:
     training: bool
     call_super_init: bool = False
     _compiled_call_impl: Callable | None = None
+    _remembered: Any = None  # see diya.capture; False where it is of no use
 
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
@@ -498,6 +510,12 @@ class Module:
                 or _global_forward_hooks or _global_forward_pre_hooks or _global_backward_hooks
                 or _global_backward_pre_hooks):
             return self._call_impl(*args, **kwargs)
+        remembered = self._remembered
+        if remembered is None:
+            remembered = _remembered(self)
+        return remembered(args, kwargs) if remembered else self.forward(*args, **kwargs)
+
+    def _call_as_written(self, *args, **kwargs) -> Any:
         return self.forward(*args, **kwargs)
 
     def _call_impl(self, *args, **kwargs) -> Any:
@@ -584,6 +602,7 @@ class Module:
     def __getstate__(self):
         state = self.__dict__.copy()
         state.pop("_compiled_call_impl", None)
+        state.pop("_remembered", None)
         return state
 
     def __setstate__(self, state):
