@@ -1,5 +1,7 @@
 """Calls of transforms that come again are captured: they give what the function gives as it is written, whatever has changed."""
 
+import functools
+
 import pytest
 from numpy.testing import assert_allclose
 
@@ -162,3 +164,17 @@ def test_whole_transforms_are_captured():
         net[0].bias.add_(1)
     del p["0.bias"]
     same(compiled(p, x), vmap(grad(of_module), in_dims=(None, 0))(p, x))
+
+
+def test_what_wraps_a_compiled_function_is_not_one():
+    compiled = torch.compile(lambda t: (t.sin() * 2 + t.cos() * t).sum())
+    x = torch.rand(4, 3)
+    expected = (x.sin() * 2 + x.cos() * x).sum(1)
+    call = vmap(compiled)
+    for _ in range(4):
+        assert_allclose(call(x).numpy(), expected.numpy(), rtol=1e-6)
+
+    @functools.wraps(compiled)
+    def more(t):
+        return compiled(t) + 1
+    assert_allclose(torch.compile(more, fullgraph=True)(x).item(), expected.sum().item() + 1, rtol=1e-6)

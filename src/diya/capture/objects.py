@@ -394,10 +394,10 @@ class Objects:
     def _function(self, function: FunctionType, args: tuple, kwargs: dict) -> Any:
         if getattr(function, "_diya_disabled", False):
             raise NotCapturable(f"calls {function.__name__}, for which compiling is disabled")
-        compiled = getattr(function, "_diya_compiled", None)
-        if compiled is not None:
-            return self.call(compiled.function, args, kwargs)
         file = function.__code__.co_filename
+        compiled = getattr(function, "_diya_compiled", None)
+        if compiled is not None and file.startswith(_PACKAGE):  # others have it from functools.wraps
+            return self.call(compiled.function, args, kwargs)
         if file.startswith(_PACKAGE) and not file.startswith(_MODULES):
             if file.startswith(_OPERATORS) and function.__name__ not in _READS or function.__name__ in _PURE:
                 return function(*[self.native(x) for x in args], **{k: self.native(x) for k, x in kwargs.items()})

@@ -193,7 +193,7 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     threads. A panel of a (tile height × block of depth) fits L1, packed blocks of both operands L2."""
     tile, item = form.tile, form.accumulator.itemsize
     m, n, k, z = sizes["m"], sizes["n"], sizes["k"], sizes["z"]
-    most = 65536 // (tile.width * item)
+    most = 65536 // (tile.width * item) * (2 if m <= 12 * tile.height else 1)
     k_blocks = max(1, ceil(k / most)) if k > most * 1.2 and not form.dots else 1
     if form.ragged:
         k_blocks = max(1, ceil(k / 128))

@@ -38,7 +38,7 @@ def transformed(made: Callable, transform: Callable[[Callable], Callable], func:
     """``made``, which is ``transform(func)``, as users call it: calls that come again are captured (`diya.capture`)."""
     remembered: Any = None
 
-    @wraps(func)
+    @wraps(func, updated=())  # what marks ``func`` does not mark this
     def call(*args, **kwargs):
         nonlocal remembered
         if remembered is None:

@@ -132,6 +132,8 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
             return None, None
         batched = engine.carries_batch(nodes)
         generator = state = None
+        if batched and engine.drawing is not None:  # a draw that is only tried out would be captured too
+            return None, None
         if batched:  # one element is only tried out: what it draws is put back
             from ..func.batching import first_elements
             from ..random import default_generator as generator
