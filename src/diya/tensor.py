@@ -763,10 +763,10 @@ def check_inplace(t: Tensor) -> None:
     if t._inference and not modes.inference and t._rg:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.")
     if modes.grad and t.requires_grad:
-        if t._fn is None:
+        if t._fn is None or t._fn._leaf:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         base = t._base
-        if base is not None and base._fn is None and base._rg:
+        if base is not None and base._rg and (base._fn is None or base._fn._leaf):
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 

@@ -109,3 +109,23 @@ def test_random_numbers_in_a_batch_are_pytorchs(function, expected, following):
         assert torch.rand(1).item() == pytest.approx(following, abs=1e-6)
     with pytest.raises(RuntimeError, match="randomness"):
         vmap(lambda t: function(t) + torch.rand(3))(X6)
+
+
+def test_variables_of_backward_must_not_be_written_to():
+    def written(t):
+        t.mul_(2)
+        return t.sin()
+
+    def view_written(t):
+        t[:2].mul_(2)
+        return t.sin().sum()
+    for call in (lambda: jacrev(written)(V.clone()), lambda: vjp(written, V.clone()), lambda: grad(view_written)(V.clone()),
+                 lambda: hessian(lambda t: written(t).sum())(V.clone()),
+                 lambda: vmap(grad(lambda t: written(t).sum()))(X.clone())):
+        with pytest.raises(RuntimeError, match="leaf Variable that requires grad is being used in an in-place operation"):
+            call()
+    x = V.clone()
+    assert_allclose(jacfwd(written)(x).numpy(), torch.diag(2 * (2 * V).cos()).numpy(), rtol=1e-6)
+    assert x.tolist() == (2 * V).tolist()
+    assert_allclose(jvp(written, (V.clone(),), (torch.ones(3),))[1].numpy(), (2 * (2 * V).cos()).numpy(), rtol=1e-6)
+    assert_allclose(grad(lambda t: written(t * 1).sum())(V).numpy(), (2 * (2 * V).cos()).numpy(), rtol=1e-6)

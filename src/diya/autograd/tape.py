@@ -133,6 +133,7 @@ class NodeBase:
     edges: tuple = ()
     sequence: int
     outputs = 1
+    _leaf = False  # whether its tensors count as leaves, which must not be written to in place: variables of `diya.func`
     pre_hooks: list | None = None
     hooks: dict | None = None
     tensor_hooks: dict | None = None  # by output number: hooks on the gradient of that output

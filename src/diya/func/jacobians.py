@@ -26,7 +26,7 @@ def _basis(x: Tensor) -> Tensor:
 
 def _differentiated(name: str, func: Callable, args, argnums, kwargs, has_aux: bool):
     """The function's run, its outputs and how to put them together again; inputs and outputs are real tensors."""
-    found = Differentiated(func, args, argnums, kwargs, has_aux, name)
+    found = Differentiated(func, args, argnums, kwargs, has_aux, name, name == "jacfwd")
     outs, rebuild = only_tensors(found.result, lambda kind: f"{name}: Expected f(*args) to return only tensors, got {kind}")
     _real(name, "inputs", found.variables)
     _real(name, "outputs", outs)

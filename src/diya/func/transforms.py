@@ -30,13 +30,15 @@ class Scope:
         self.start = next(_sequence)
         self.own: set = set()         # the nodes of its variables
 
-    def variable(self, x: Tensor) -> Tensor:
-        """``x`` as a new variable; what is around still sees that it is ``x``."""
+    def variable(self, x: Tensor, leaf: bool = False) -> Tensor:
+        """``x`` as a new variable; what is around still sees that it is ``x``. A ``leaf`` must not be written to in place."""
         if x.dtype.kind not in "fc":
             raise RuntimeError(f"only Tensors of floating point and complex dtype can require gradients, got {x.dtype}")
         t = x._alias(type(x))
         edge = edge_of(x) if self.outside and x.requires_grad else None
-        self.own.add(put(_VARIABLE, 1, (edge,), (t,), (x,), (None,), {}))
+        node = put(_VARIABLE, 1, (edge,), (t,), (x,), (None,), {})
+        node._leaf = leaf
+        self.own.add(node)
         return t
 
     def depends_on_others(self, tensors: list[Tensor]) -> bool:
@@ -79,7 +81,7 @@ def _detached(x: Tensor) -> Tensor:
 class Differentiated:
     """A call of ``func`` with the arguments of ``argnums`` as variables, ready for its derivatives."""
 
-    def __init__(self, func: Callable, args: tuple, argnums, kwargs: dict, has_aux: bool, name: str):
+    def __init__(self, func: Callable, args: tuple, argnums, kwargs: dict, has_aux: bool, name: str, forward: bool = False):
         self.scope = scope = Scope()
         if not isinstance(argnums, (int, tuple)):
             raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
@@ -97,7 +99,7 @@ class Differentiated:
         leaves, self.rebuild = only_tensors(
             chosen, lambda kind: f"{name}: Expected all inputs to be differentiated to be tensors, got {kind}", ValueError)
         with enable_grad():
-            self.variables = [scope.variable(x) for x in leaves]
+            self.variables = [scope.variable(x, not forward) for x in leaves]
             self.edges = [edge_of(v) for v in self.variables]  # kept, since the function may write to its arguments
             made = self.rebuild(self.variables)
             given = list(args)
@@ -231,7 +233,7 @@ class Linear:
 
 
 def _linearized(func: Callable, primals, has_aux: bool, name: str) -> tuple[Differentiated, Linear, Rebuild]:
-    found = Differentiated(func, primals, tuple(range(len(primals))), {}, has_aux, name)
+    found = Differentiated(func, primals, tuple(range(len(primals))), {}, has_aux, name, True)
     outs, rebuild = _outputs(found, name)
     return found, Linear(found.scope, outs, found.edges), rebuild
 
