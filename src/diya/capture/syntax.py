@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import __future__
 import ast
+import inspect
 import linecache
 from types import CodeType, FunctionType
-from typing import NamedTuple
+from typing import Any
 
 FunctionNode = ast.FunctionDef | ast.Lambda
 
 _GENERATES = 0x20 | 0x80 | 0x100 | 0x200  # co_flags of generators and coroutines
+_NESTED = 0x10
 
-
-class _File(NamedTuple):
-    nodes: dict[tuple[str, int], list[FunctionNode]]  # by name and first line, in order of appearance
-    codes: dict[tuple[str, int], list[CodeType]]
-
-
-_files: dict[str, _File | None] = {}
 _trees: dict[CodeType, FunctionNode | None] = {}
 _bound: dict[ast.AST, frozenset[str]] = {}
 
@@ -26,23 +22,43 @@ def tree(function: FunctionType) -> FunctionNode | None:
     """The definition of a function. None if it is a generator, or if its source is missing or has changed."""
     code = function.__code__
     if code not in _trees:
-        _trees[code] = None if code.co_flags & _GENERATES else _find(code)
+        try:
+            _trees[code] = None if code.co_flags & _GENERATES else _lambda(code) if code.co_name == "<lambda>" else _definition(code)
+        except (SyntaxError, ValueError, IndexError):
+            _trees[code] = None
     return _trees[code]
 
 
-def _find(code: CodeType) -> FunctionNode | None:
-    name = code.co_filename
-    if name not in _files:
-        _files[name] = _read(name)
-    file = _files[name]
-    key = code.co_name, code.co_firstlineno
-    if file is None or key not in file.codes:
+def _definition(code: CodeType) -> ast.FunctionDef | None:
+    """The definition at a code's first line, if compiling it gives that code."""
+    lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1:]
+    block = inspect.getblock(lines)
+    indent = block[0][:len(block[0]) - len(block[0].lstrip())] if block else ""
+    above = 0
+    if indent:  # inside of a class or a function, whose variables are those that the code takes from around it
+        names = " = ".join([*code.co_freevars, "_"])
+        block = ["def around():\n", f"{indent}{names} = None\n", *block]
+        above = 2
+    module = ast.parse("".join(block))
+    ast.increment_lineno(module, code.co_firstlineno - 1 - above)
+    future = code.co_flags & __future__.annotations.compiler_flag
+    whole = compile(module, code.co_filename, "exec", flags=future, dont_inherit=True)
+    found = [c for c in _codes(whole) if c.co_name == code.co_name and c.co_firstlineno == code.co_firstlineno]
+    nodes = [n for n in ast.walk(module) if isinstance(n, ast.FunctionDef) and n.name == code.co_name
+             and min([n.lineno, *(d.lineno for d in n.decorator_list)]) == code.co_firstlineno]
+    return nodes[0] if len(found) == len(nodes) == 1 and _equal(found[0], code) else None
+
+
+def _lambda(code: CodeType) -> ast.Lambda | None:
+    """The lambda expression that a code was made of; its file is read whole, since a part of an expression is no source."""
+    text = "".join(linecache.getlines(code.co_filename))
+    module = ast.parse(text)
+    if not any(_equal(c, code) for c in _codes(compile(text, code.co_filename, "exec", dont_inherit=True))
+               if c.co_name == "<lambda>" and c.co_firstlineno == code.co_firstlineno):
         return None
-    nodes, codes = file.nodes[key], file.codes[key]
-    if code not in codes:
-        return None
+    nodes = [n for n in ast.walk(module) if isinstance(n, ast.Lambda) and n.lineno == code.co_firstlineno]
     if len(nodes) > 1:
-        nodes = [n for n in nodes if isinstance(n, ast.Lambda) and _is_at(code, n.body)]
+        nodes = [n for n in nodes if _is_at(code, n.body)]
     return nodes[0] if len(nodes) == 1 else None
 
 
@@ -50,37 +66,42 @@ def _is_at(code: CodeType, body: ast.expr) -> bool:
     """Whether the code's result is the expression at that place: for several lambdas on a line."""
     if not hasattr(code, "co_positions"):  # Python 3.10
         return False
-    return (body.lineno, body.end_lineno, body.col_offset, body.end_col_offset) in code.co_positions()  # pyright: ignore[reportAttributeAccessIssue]
+    place = body.lineno, body.end_lineno, body.col_offset, body.end_col_offset
+    return place in code.co_positions()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _read(name: str) -> _File | None:
-    text = "".join(linecache.getlines(name))
-    try:
-        module = ast.parse(text, name)
-        whole = compile(text, name, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return None
-    file = _File({}, {})
-    for node in _in_order(module):
-        if isinstance(node, ast.FunctionDef):
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            file.nodes.setdefault((node.name, first), []).append(node)
-        elif isinstance(node, ast.Lambda):
-            file.nodes.setdefault(("<lambda>", node.lineno), []).append(node)
-
-    def collect(code: CodeType) -> None:
-        for c in code.co_consts:
-            if isinstance(c, CodeType):
-                file.codes.setdefault((c.co_name, c.co_firstlineno), []).append(c)
-                collect(c)
-    collect(whole)
-    return file
+def _codes(code: CodeType):
+    """The codes of all functions inside of a code."""
+    for c in code.co_consts:
+        if isinstance(c, CodeType):
+            yield c
+            yield from _codes(c)
 
 
-def _in_order(node: ast.AST):
-    for child in ast.iter_child_nodes(node):
-        yield child
-        yield from _in_order(child)
+def _equal(a: CodeType, b: CodeType) -> bool:
+    """Whether two codes do the same; the names of the functions around them may differ."""
+    return (a.co_varnames, a.co_freevars, a.co_flags & ~_NESTED) == (b.co_varnames, b.co_freevars, b.co_flags & ~_NESTED) and \
+        _meaning(a) == _meaning(b)
+
+
+# How a method is called depends on what else is in the file.
+_CALLS = {"LOAD_METHOD": "LOAD_ATTR", "CALL_METHOD": "CALL", "CALL_FUNCTION": "CALL"}
+_SILENT = {"PUSH_NULL", "PRECALL", "CACHE", "NOP"}
+
+
+def _meaning(code: CodeType) -> list:
+    """The instructions of a code, without the places that jumps go to."""
+    import dis
+    out = []
+    for i in dis.get_instructions(code):
+        if i.opname not in _SILENT:
+            value: Any = None if i.opcode in dis.hasjabs or i.opcode in dis.hasjrel else i.argval
+            if isinstance(value, CodeType):
+                value = _meaning(value)
+            elif isinstance(value, str) and "<locals>" in value:
+                value = ""
+            out.append((_CALLS.get(i.opname, i.opname), value.__class__, value))
+    return out
 
 
 def parameters(args: ast.arguments) -> list[str]:
@@ -125,6 +146,5 @@ def _walrus(node: ast.AST) -> set[str]:
 
 def forget() -> None:
     """Lets go of every tree; sources are read again."""
-    _files.clear()
     _trees.clear()
     _bound.clear()
