@@ -163,3 +163,27 @@ def test_numbers_beside_halves(name):
     x = diya.tensor([-11.125, 3.0, 7.03], dtype=bhalf)
     got = call(x)
     assert got.dtype is bhalf and got.tolist() == want
+
+
+def test_steps_of_kernels():
+    """Operators of ``torch.ops.aten`` that are whole operators."""
+    x = diya.arange(12.0).reshape(2, 3, 2)
+    mean, var = diya.zeros(3), diya.ones(3)
+    out, saved, scale, reserve = diya.ops.aten._batch_norm_with_update(x, diya.ones(3), diya.zeros(3), mean, var, 0.5, 0.0)
+    assert saved.tolist() == [3.5, 5.5, 7.5] and mean.tolist() == [1.75, 2.75, 3.75] and reserve.shape == (0,)
+    assert out[0, 0].tolist() == pytest.approx([-3.5 * scale[0].item(), -2.5 * scale[0].item()])
+    image = diya.arange(16.0).reshape(1, 1, 4, 4)
+    got = diya.ops.aten._upsample_bilinear2d_aa(image, (2, 2), False)
+    assert got.tolist() == F.interpolate(image, (2, 2), mode="bilinear", antialias=True).tolist()
+
+
+def test_strides_of_solutions():
+    a = diya.eye(3).expand(2, 3, 3)
+    assert diya.linalg.solve(a, diya.ones(2, 3)).stride() == (1, 2)
+    assert diya.linalg.solve_triangular(a[0], diya.ones(2, 3), upper=True, left=False).stride() == (1, 2)
+    assert diya.linalg.lstsq(diya.eye(4, 3), diya.ones(4, 3))[0].stride() == (1, 4)
+    assert diya.stft(diya.ones(100), 10, return_complex=False, window=diya.ones(10)).stride() == (2, 12, 1)
+
+
+def test_flip_of_a_number():
+    assert diya.tensor(3.0).flip(0).item() == 3

@@ -146,6 +146,11 @@ Solve = namedtuple("solve_ex", ["result", "info"])
 Inverse = namedtuple("inv_ex", ["inverse", "info"])
 
 
+def _as_matrix(x: Tensor) -> Tensor:
+    """A batch of vectors, which lies in memory as a matrix does: by columns."""
+    return by_columns(x) if x.dim() > 1 else x
+
+
 @operator("linalg.solve", method=False, grad=_solve_grad, inputs=("A", "B"))
 def solve(A, B, *, left=True):
     """X with A X = B, or X A = B with ``left=False``; B may be a (batch of) vector. Raises LinAlgError if A is singular."""
@@ -153,7 +158,7 @@ def solve(A, B, *, left=True):
     if not left:
         return call(SOLVE, None, a.mT, b.mT, columns=True).mT
     x = call(SOLVE, None, a, b, columns=not vector)
-    return x.squeeze(-1) if vector else x
+    return _as_matrix(x.squeeze(-1)) if vector else x
 
 
 @operator("linalg.solve_ex", method=False, grad=_solve_grad, inputs=("A", "B"))
@@ -161,7 +166,7 @@ def solve_ex(A, B, *, left=True, check_errors=False):
     a, b, vector = _prepare_solve("linalg.solve_ex", A, B, left)
     columns = () if vector else (0,)
     x, info = calls(SOLVE_EX, None, a, b, columns=columns) if left else calls(SOLVE_EX, None, a.mT, b.mT, columns=columns)
-    return Solve((x if left else x.mT) if not vector else x.squeeze(-1), info)
+    return Solve((x if left else x.mT) if not vector else _as_matrix(x.squeeze(-1)), info)
 
 
 def _inverse_grad(g, out):
@@ -236,7 +241,7 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False):
                            f"{'AX = B' if left else 'XA = B'} ({A.shape[-2]}x{A.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})")
     if left:
         return call(TRIANGULAR, (bool(upper), bool(unitriangular)), A, B, columns=True)
-    return call(TRIANGULAR, (not upper, bool(unitriangular)), A.mT, B.mT, columns=True).mT
+    return call(TRIANGULAR, (not upper, bool(unitriangular)), A.mT, B.mT).mT
 
 
 Triangular = namedtuple("triangular_solve", ["solution", "cloned_coefficient"])
@@ -474,6 +479,9 @@ def lstsq(A, B, rcond=None, *, driver=None):
             residuals = _squares(A @ x - b).sum(-2)
     elif m > n and driver == "gels":
         residuals = _squares(A @ x - b).sum(-2)
+    if m > n:  # in the place of B, as LAPACK leaves it
+        below = x.new_zeros((*x.shape[:-2], m - n, x.shape[-1]))
+        x = by_columns(cat([x, below], -2)).narrow(-2, 0, n)
     x = x.squeeze(-1) if vector else x
     empty = A.new_empty(0, dtype=int64)
     return LeastSquares(x, residuals, rank if driver != "gels" else empty,

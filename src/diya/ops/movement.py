@@ -814,7 +814,7 @@ def flip(input, *args, dims=None):
     if len(dims) != len(given):
         raise RuntimeError(f"dim appears multiple times in the list of dims {list(given)}")
     shape, dense = tuple(input.shape), contiguous_strides(input.shape)
-    if 0 in shape:
+    if 0 in shape or not shape:
         return input.clone()
     offset = sum((shape[d] - 1) * dense[d] for d in dims)
     return preserved(input, _strided_op(input, (shape, tuple(-s if d in dims else s for d, s in enumerate(dense)), offset)))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import engine
-from ..dtypes import float32, uint64
+from ..dtypes import float32, uint8, uint64
 from ..graph import Type, primitive, type_of
 from ..tensor import Tensor, from_node, wrap_dim
 from .activation import softmax
@@ -142,8 +142,23 @@ def _to_copy(self, *, dtype=None, layout=None, device=None, pin_memory=None, non
     return self.to(dtype=dtype or self.dtype, device=device, copy=True)
 
 
+def _batch_norm_with_update(input, weight, bias, running_mean, running_var, momentum, eps):
+    from .normalization import native_batch_norm
+    return (*native_batch_norm(input, weight, bias, running_mean, running_var, True, momentum, eps),
+            input.new_empty(0, dtype=uint8))
+
+
+def _upsample_bilinear2d_aa(input, output_size=None, align_corners=False, scales_h=None, scales_w=None, *, scale_factors=None):
+    from .vision import antialiased_bilinear
+    factors = (scales_h, scales_w) if scale_factors is None else tuple(scale_factors)
+    sizes = output_size or [math.floor(n * s) for n, s in zip(input.shape[2:], factors, strict=True)]
+    return antialiased_bilinear(input, tuple(sizes), align_corners, factors)
+
+
 # PyTorch's names of steps that methods take.
-_STEPS = {"slice": _slice, "_to_copy": _to_copy, "alias": lambda self: self.view(self.shape),
+_STEPS = {"slice": _slice, "_to_copy": _to_copy, "_batch_norm_with_update": _batch_norm_with_update,
+          "_upsample_bilinear2d_aa": _upsample_bilinear2d_aa,
+          "alias": lambda self: self.view(self.shape),
           "_pin_memory": lambda self: self.clone(),
           "_local_scalar_dense": lambda self: self.item(), "_unsafe_view": lambda self, size: self.view(size),
           "index": lambda self, indices: self[tuple(slice(None) if i is None else i for i in indices)],

@@ -340,7 +340,7 @@ def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tru
     if return_complex or (return_complex is None and complex_in):
         return out
     from .movement import view_as_real
-    return view_as_real(out.contiguous())
+    return view_as_real(out)
 
 
 @operator(out=False)

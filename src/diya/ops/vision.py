@@ -293,6 +293,22 @@ def _resample(x: Tensor, d: int, mode: str, n: int, align_corners: bool, scale: 
     return out  # type: ignore[return-value]
 
 
+def _resampled(input: Tensor, mode: str, sizes, align_corners: bool, scales, antialias: bool, smooth: bool) -> Tensor:
+    """All dimensions of images brought to ``sizes``, in the type computed in."""
+    of_bytes = input.dtype.kind == "u" and smooth
+    x = input.float() if of_bytes else widened(input) if smooth else input
+    for d in range(input.dim() - 1, 1, -1):
+        x = _resample(x, d, mode, sizes[d - 2], align_corners, scales[d - 2], antialias, of_bytes)
+        if of_bytes:  # images of bytes are rounded after each dimension
+            x = (x + 0.5).floor().clamp(0, 255)
+    return x
+
+
+def antialiased_bilinear(input: Tensor, sizes: tuple[int, int], align_corners: bool, scales) -> Tensor:
+    """`interpolate` of images to ``sizes``, with factors that say how far apart the results' samples are."""
+    return laid_like(input, _resampled(input, "bilinear", sizes, align_corners, scales, True, True).contiguous().to(input.dtype))
+
+
 _MODES = {"nearest": (3, 4, 5), "nearest-exact": (3, 4, 5), "area": (3, 4, 5), "linear": (3,), "bilinear": (4,), "bicubic": (4,),
           "trilinear": (5,)}
 
@@ -347,12 +363,7 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
     if input.dtype.kind not in "f" and not (mode.startswith("nearest") and input.dtype.name == "uint8") and \
             input.dtype.name != "uint8":
         raise RuntimeError(f"\"upsample_{mode}\" not implemented for '{_long_name(input.dtype)}'")
-    of_bytes = input.dtype.kind == "u" and smooth
-    x = input.float() if of_bytes else widened(input) if smooth else input
-    for d in range(rank + 1, 1, -1):
-        x = _resample(x, d, mode, sizes[d - 2], bool(align_corners), scales[d - 2], antialias, of_bytes)
-        if of_bytes:  # images of bytes are rounded after each dimension
-            x = (x + 0.5).floor().clamp(0, 255)
+    x = _resampled(input, mode, sizes, bool(align_corners), scales, antialias, smooth)
     name = "".join(part.capitalize() for part in mode.split("-"))
     out = (x if x is not input else x.clone()).contiguous().to(input.dtype)
     return show(laid_like(input, out), f"Upsample{name}{rank}D", input)
