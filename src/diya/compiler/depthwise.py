@@ -17,6 +17,7 @@ from .emit.depthwise import Planes, kernel
 from .operands import Epilogue, Operand, Problem, Stream, classify, merge, steps_of, streams_of, walks
 
 TAPS = 1024       # of a filter, at most
+SHARED = 7        # of them above one another, whose factors are kept in registers
 AT_ONCE = 8       # sums that hide the latency of one another
 ROW_ELEMENTS = 1 << 14  # outputs of a task, about
 
@@ -61,6 +62,11 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     step = step if step <= 2 and all(s.steps[lane] == step for s in lanes) else 0
 
     checked = [sb[0], *rows, *lanes]
+    shared = 0
+    if slides and len(plane) > 1 and len(outer) == 1 and all(s.steps[plane[-2]] == s.steps[outer[0]] for s in (sb[0], *rows)):
+        shared = c.sizes[outer[0]] if c.sizes[outer[0]] <= SHARED else 0
+    if shared:  # a tile's rows are neighbours: all other indices of the plane are a batch's
+        z, plane = z + plane[:-2], plane[-2:]
     axes, streams = {}, {}
     for g, vs in (("z", z), ("m", plane[:-1]), ("n", [lane]), ("k", outer), ("t", inner)):
         side = g in "mn"
@@ -69,14 +75,14 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     size = {g: prod(n for n, _ in axes[g]) for g in axes}
     accumulator, width = a.dtype, vector_bytes // a.dtype.itemsize
     vectors = 1 if not slides or size["n"] <= width else 2
-    tile = Tile(width, vectors, (AT_ONCE // vectors if slides else 1,))
+    tile = Tile(width, vectors, ((2 if shared else 1) * AT_ONCE // vectors if slides else 1,))
     across = min(size["t"], AT_ONCE)
     high = min(size["k"], max(1, 2 * AT_ONCE // across))
     access = [Access(x.dtype, "splat" if t and not s.steps[lane] else steps_of(axes["n"], len(checked) + t)) if slides
               else Access(x.dtype, "unit")
               for t, (x, s) in enumerate(zip((out, *(epilogue.inputs if epilogue else ())), written, strict=True))]
     form = Planes(tile, accumulator, tuple(len(axes[g]) for g in "zmnkt"), step, len(rows), len(lanes), tuple(access),  # pyright: ignore[reportArgumentType]
-                  epilogue, None if slides else (high, across))
+                  epilogue, None if slides else (high, across), shared)
 
     chunk = size["m"]
     if slides:
@@ -101,3 +107,4 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     numbers.update(walks(form, streams, axes))
     tasks = size["z"] * numbers["m.tasks"]
     return Problem(form, numbers, tasks, at, prod(c.sizes) / (width * 2.0), partial(kernel, form)), swapped  # pyright: ignore[reportArgumentType]
+

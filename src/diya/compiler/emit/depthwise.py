@@ -27,6 +27,7 @@ class Planes(NamedTuple):
     ``step``: how far apart neighbours of a row are read: 1, 2 (every other element of two vectors) or 0, as an argument.
     ``row_checks, lane_checks``: how many of b's bounded coordinates rows move, and lanes.
     ``taps``: for a gradient, how many of k and t are summed at once.
+    ``shared``: so many taps of k lie above one another, and a row of the image is read once for all of them (0: for each).
     """
 
     tile: Tile
@@ -38,6 +39,7 @@ class Planes(NamedTuple):
     c: tuple[Access, ...]
     epilogue: Any = None
     taps: tuple[int, int] | None = None
+    shared: int = 0
 
     padded = ragged = False  # as `contraction.Form` has them
     lines = 0
@@ -47,6 +49,7 @@ class Planes(NamedTuple):
         ranks = "".join(f"{g}{r}" for g, r in zip("zmnkt", self.ranks, strict=True))
         c = ", ".join(f"{x.dtype.name} {x.steps}" for x in self.c)
         what = "gradient " + "x".join(map(str, self.taps)) if self.taps else f"tile {self.tile.rows[0]}x{self.tile.vectors}"
+        what += f" shared {self.shared}" if self.shared else ""
         return (f"depthwise {ranks} step {self.step}, checks {self.row_checks} {self.lane_checks} -> "
                 f"{self.accumulator.name} {c}; {what}x{self.tile.lanes}{f'; {self.epilogue.key}' if self.epilogue else ''}")
 
@@ -134,8 +137,8 @@ class Depthwise(Kernel):
                 for half in range(self.form.words)]
 
     # -- reading the image --------------------------------------------------------------------------------------------
-    def _place(self, rows: _Map, row, tap):
-        """Where a row of the output begins to read the image for an outer tap; zeros if that is outside."""
+    def _place(self, rows: _Map, row, tap, here=0):
+        """Where a row of the output reads the image for an outer tap, from ``here`` on; zeros if that is outside."""
         f = self.f
         at = f.at(self.real, self.at["b"], f.add(rows.scalar("b", row), self.outer.scalar("b", tap)))
         inside = None
@@ -143,7 +146,8 @@ class Depthwise(Kernel):
             coordinate = f.add(self.share[f"b{d}"], f.add(rows.scalar(f"b{d}", row), self.outer.scalar(f"b{d}", tap)))
             ok = f.compare("ult", coordinate, self.arg[f"b.{d}.size"])
             inside = ok if inside is None else f(f"and i1 {inside}, {ok}")
-        return at, inside
+        at = f.at(self.real, at, here)
+        return at if inside is None else f.select(inside, "ptr", at, self.zeros)
 
     def _image(self, at: str, masks: list[str]) -> str:
         """A vector of the image."""
@@ -165,7 +169,6 @@ class Depthwise(Kernel):
     def _correlation(self, chunk) -> None:
         f, arg, form = self.f, self.arg, self.form
         height, vectors = form.tile.height, form.tile.vectors
-        item = form.accumulator.itemsize
         begin = f.mul(chunk, arg["m.chunk"])
         count = f.min(f.sub(arg["M"], begin), arg["m.chunk"])
         rows = self._map("m", begin, count)
@@ -183,31 +186,58 @@ class Depthwise(Kernel):
             apart = f.mul(arg["b.n0"], self.lanes) if form.step == 0 else form.step * self.lanes
             with f.loop(0, count, height) as i:
                 numbers = [f.min(f.add(i.i, r), f.sub(count, 1)) for r in range(height)]
-                sums = [(self.vec, "zeroinitializer")] * (height * vectors)
-                with f.loop(0, arg["K"], carry=sums) as k:
-                    places = []
-                    for row in numbers:
-                        at, inside = self._place(rows, row, k.i)
-                        at = f.at(self.real, at, here)
-                        places.append(at if inside is None else f.select(inside, "ptr", at, self.zeros))
-                    weights = f.at(self.real, self.part["weights"], f.mul(k.i, arg["T"]))
-                    with f.loop(0, arg["T"], carry=[(self.vec, x) for x in k.state]) as t:
-                        weight = self._splat(f.load(self.real, f.at(self.real, weights, t.i), item))
-                        off = self.inner.scalar("b", t.i)
-                        for v in range(vectors):
-                            masks = self._masks(v, t.i)
-                            for r, place in enumerate(places):
-                                x = self._image(f.at(self.real, place, f.add(off, f.mul(apart, v))), masks)
-                                n = r * vectors + v
-                                t.next[n] = f.call(self.vec, self.fma, f"{self.vec} {weight}", f"{self.vec} {x}",
-                                                   f"{self.vec} {t.state[n]}")
-                    k.next = list(t.state)
+                if form.shared:
+                    sums = self._rows_shared(rows, i.i, count, here, apart)
+                else:
+                    sums = self._rows_apart(rows, numbers, here, apart)
                 for r in range(height):
                     with f.when(f.compare("slt", f.add(i.i, r), count)):
                         bases = [f.at(self.b.memory(c.dtype), self.at[f"c{t}"], rows.scalar(f"c{t}", numbers[r]))
                                  for t, c in enumerate(form.c)]
                         for v in range(vectors):
-                            self._finish(k.state[r * vectors + v], bases, [x[v] for x in alongs])
+                            self._finish(sums[r * vectors + v], bases, [x[v] for x in alongs])
+
+    def _rows_apart(self, rows: _Map, numbers: list, here, apart) -> list[str]:
+        """The sums of some rows of the output, each read for itself."""
+        f, arg, vectors = self.f, self.arg, self.form.tile.vectors
+        sums = [(self.vec, "zeroinitializer")] * (len(numbers) * vectors)
+        with f.loop(0, arg["K"], carry=sums) as k:
+            places = [self._place(rows, row, k.i, here) for row in numbers]
+            weights = f.at(self.real, self.part["weights"], f.mul(k.i, arg["T"]))
+            with f.loop(0, arg["T"], carry=[(self.vec, x) for x in k.state]) as t:
+                weight = self._weight(weights, t.i)
+                off = self.inner.scalar("b", t.i)
+                for v in range(vectors):
+                    masks = self._masks(v, t.i)
+                    for r, place in enumerate(places):
+                        x = self._image(f.at(self.real, place, f.add(off, f.mul(apart, v))), masks)
+                        n = r * vectors + v
+                        t.next[n] = f.call(self.vec, self.fma, f"{self.vec} {weight}", f"{self.vec} {x}",
+                                           f"{self.vec} {t.state[n]}")
+            k.next = list(t.state)
+        return k.state
+
+    def _rows_shared(self, rows: _Map, first, count, here, apart) -> list[str]:
+        """The sums of neighbouring rows of the output: a row of the image is read once for all that it has a part in."""
+        f, form, arg = self.f, self.form, self.arg
+        height, vectors, high = form.tile.height, form.tile.vectors, form.shared
+        last = f.add(f.sub(f.sub(count, 1), first), high - 1)  # rows past the end are the last again
+        places = [self._place(rows, first, f.min(j, last), here) for j in range(height + high - 1)]
+        with f.loop(0, arg["T"], carry=[(self.vec, "zeroinitializer")] * (height * vectors)) as t:
+            weights = [self._weight(f.at(self.real, self.part["weights"], f.mul(arg["T"], k)), t.i) for k in range(high)]
+            off, t.next = self.inner.scalar("b", t.i), list(t.state)
+            for v in range(vectors):
+                masks = self._masks(v, t.i)
+                for j, place in enumerate(places):
+                    x = self._image(f.at(self.real, place, f.add(off, f.mul(apart, v))), masks)
+                    for k in range(max(0, j - height + 1), min(high, j + 1)):
+                        n = (j - k) * vectors + v
+                        t.next[n] = f.call(self.vec, self.fma, f"{self.vec} {weights[k]}", f"{self.vec} {x}",
+                                           f"{self.vec} {t.next[n]}")
+        return t.state
+
+    def _weight(self, weights: str, t) -> str:
+        return self._splat(self.f.load(self.real, self.f.at(self.real, weights, t), self.form.accumulator.itemsize))
 
     def _gradient(self, part) -> None:
         f, arg, form = self.f, self.arg, self.form
@@ -222,10 +252,7 @@ class Depthwise(Kernel):
             offsets = [self.inner.scalar("b", tap) for tap in inner]
             with f.loop(0, arg["M"], carry=[(self.vec, "zeroinitializer")] * (high * wide)) as m:
                 left = f.at(self.real, self.at["a"], rows.scalar("a", m.i))
-                places = []
-                for tap in outer:
-                    at, inside = self._place(rows, m.i, tap)
-                    places.append(at if inside is None else f.select(inside, "ptr", at, self.zeros))
+                places = [self._place(rows, m.i, tap) for tap in outer]
                 with f.loop(0, arg["N"], self.lanes, carry=[(self.vec, x) for x in m.state]) as j:
                     mask = self.below(f.sub(arg["N"], j.i))
                     x = self.b.load(f.at(self.real, left, j.i), form.accumulator, self.lanes, mask).text
