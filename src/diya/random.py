@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
@@ -33,11 +34,23 @@ STATE_BYTES = 5056
 
 _N = 624  # words in MT19937's state
 _CHUNK = 1 << 14  # of words that are drawn and compared while they are in the cache
+NATIVE_FROM = 1 << 21  # words drawn in this process: making code for them pays from there on
 # PyTorch's layout of a state: initial seed, words left in the block, seeded?, next word, the words (8 bytes each), two
 # unused doubles about a cached sample (the first and the third), that sample (double) and whether it is there, then the
 # same for float32. The third double, always 0 there, carries the position of the counter-based stream.
 _STATE_HEAD = struct.Struct("<QiiQ")
 _STATE_TAIL = struct.Struct("<ddQi4xf?3x")
+
+
+_drawn: Counter[Any] = Counter()
+
+
+def pays(what: Any, n: int, least: int) -> bool:
+    """Whether ``n`` more of something are drawn by compiled code: from ``least`` in this process on. The numbers are the same."""
+    _drawn[what] += n
+    if _drawn[what] < least:
+        return False
+    return engine.Tier.pinned != 0 and engine.compiler() is not None
 
 
 class Generator:
@@ -162,10 +175,17 @@ class Generator:
     def words32(self, n: int) -> np.ndarray:
         """The next ``n`` words of the stream (uint32)."""
         with self._lock:
-            return self._source(n).integers(0, 2**32, n, np.uint32)
+            source = self._source(n)
+            if n >= _CHUNK and pays("words", n, NATIVE_FROM):
+                from .runtime.cpu import draws
+                return draws.words(self._bits.ctypes.state_address, n)
+            return source.integers(0, 2**32, n, np.uint32)
 
     def words64(self, n: int) -> np.ndarray:
         """The next ``2 n`` words as ``n`` uint64, the first of a pair on top."""
+        if n >= _CHUNK and pays("words", 0, NATIVE_FROM):
+            words = self.words32(2 * n).view(np.uint64)
+            return words << np.uint64(32) | words >> np.uint64(32)
         with self._lock:
             return self._source(n).integers(0, 2**64, n, np.uint64)
 
@@ -184,6 +204,9 @@ class Generator:
     def floats(self, n: int) -> np.ndarray:
         """The next ``n`` float32 in [0, 1), of 24 bits from a word each."""
         words = self.words32(n)
+        if n >= _CHUNK and pays("words", 0, NATIVE_FROM):
+            from .runtime.cpu import draws
+            return draws.floats(words)
         words &= np.uint32(2**24 - 1)
         out = words.astype(np.float32)
         out *= np.float32(2.0**-24)

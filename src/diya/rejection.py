@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .random import pays
+
 if TYPE_CHECKING:
     from .random import Generator
 
-NATIVE_FROM = 4096  # samples that a process has drawn: what fewer of them take is less than what making code takes
-_drawn: Counter[Callable] = Counter()
+NATIVE_FROM = 8192  # samples that a process has drawn: what fewer of them take is less than what making code takes
 
 
 class Stream:
@@ -52,8 +52,7 @@ def each(generator: Generator, draw: Callable[..., float], *parameters: np.ndarr
     shape = parameters[0].shape
     columns = [np.ascontiguousarray(p, np.float64).reshape(-1) for p in parameters]
     with generator._lock:
-        _drawn[draw] += columns[0].size
-        if _drawn[draw] >= NATIVE_FROM and compiles():
+        if pays(draw, columns[0].size, NATIVE_FROM):
             return _run(_native(draw, len(columns)), generator, columns).reshape(shape)
         stream = Stream(generator)
         values = [c.tolist() for c in columns]
@@ -80,13 +79,6 @@ def _run(code: tuple[Callable, Any], generator: Generator, columns: list[np.ndar
     if before is not None:
         generator._untouched = np.array_equal(before, generator._bits.state["state"]["key"])
     return out
-
-
-def compiles() -> bool:
-    """Whether code may be made, and is there to be made."""
-    from .engine import Tier, compiler
-
-    return Tier.pinned != 0 and compiler() is not None
 
 
 @cache

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import dtypes, rejection
 from .numerics import cephes
+from .random import pays
 
 if TYPE_CHECKING:
     from .random import Generator
@@ -84,7 +85,7 @@ def normal(generator: Generator, shape: Shape, dtype: DType, mean: float = 0.0, 
     n = math.prod(shape)
     if n < 16 or not contiguous:
         return _store(_fma(generator.normals(n), std, mean), dtype).reshape(shape)
-    if n >= _NATIVE_FROM and dtype is not dtypes.float64 and rejection.compiles():
+    if n >= _BLOCK and dtype is not dtypes.float64 and pays("normals", n, _NATIVE_FROM):
         return dtypes.store_array(_native_normals(generator, n, dtype.itemsize == 2, mean, std), dtype).reshape(shape)
     draw, transform = (generator.doubles, _normal64) if dtype is dtypes.float64 else (generator.floats, _normal32)
     tail = n % 16
@@ -419,7 +420,8 @@ def _normal64(u: np.ndarray, mean: float, std: float) -> np.ndarray:
     return _fma(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1), std, mean)
 
 
-_NATIVE_FROM = 4096  # elements: compiled code pays from there on
+_BLOCK = 1024  # elements: of fewer, the way to compiled code takes longer
+_NATIVE_FROM = 1 << 17  # elements drawn in this process: making code pays from there on
 
 
 def _native_normals(generator: Generator, n: int, whole: bool, mean: float, std: float) -> np.ndarray:
@@ -461,7 +463,7 @@ def _shuffle(generator: Generator, n: int) -> np.ndarray:
     """
     if n < 2:
         return np.arange(n)
-    if n >= _NATIVE_FROM and rejection.compiles():
+    if n >= _BLOCK and pays("permutations", n, _NATIVE_FROM):
         from .runtime.cpu import draws
         return draws.shuffled(generator.words32(n - 1))
     index = np.arange(n)

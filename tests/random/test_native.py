@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import diya as torch
-from diya import engine, rejection
+from diya import engine, random, rejection, sampling
 from diya.runtime.cpu import scalar
 
 pytestmark = pytest.mark.skipif(engine.compiler() is None, reason="needs llvmlite")
@@ -35,7 +35,8 @@ def test_both_tiers_draw_the_same(dtype, scale, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_normal_numbers_and_permutations_agree(dtype):
+def test_normal_numbers_and_permutations_agree(dtype, monkeypatch):
+    monkeypatch.setattr(sampling, "_NATIVE_FROM", 0)
     for seed, n in enumerate((4096, 4097, 5007, 20000)):
         values = []
         for tier in (0, None):
@@ -50,6 +51,20 @@ def test_normal_numbers_and_permutations_agree(dtype):
     assert x.double().sum().item() == pytest.approx(-132.00573036890273, rel=1e-12)
     assert x[[0, 9999, 10006]].tolist() == [1.8423298597335815, 0.004383518360555172, -0.24487556517124176]
     assert torch.randperm(10000, generator=g)[[0, 17, 9999]].tolist() == [3389, 7741, 292]
+
+
+@pytest.mark.parametrize("before", [0, 1, 623, 624, 700])
+def test_words_agree(before, monkeypatch):
+    monkeypatch.setattr(random, "NATIVE_FROM", 0)
+    monkeypatch.setattr(random, "_CHUNK", 1)
+    for n in (1, 7, 8, 100, 624, 625, 5000, 20001):
+        found = []
+        for tier in (0, None):
+            with engine.Tier(tier):
+                g = torch.Generator().manual_seed(n)
+                g.words32(before)
+                found.append([g.words32(n), g.words64(n), g.floats(n), g.doubles(n), g.get_state_bytes()])
+        assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(*found, strict=True)), n
 
 
 def test_no_words_leave_a_fresh_generator_untouched(monkeypatch):

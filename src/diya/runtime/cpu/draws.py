@@ -1,6 +1,6 @@
-"""Machine code for what `diya.sampling` makes of a generator's words: normal numbers of float32 and permutations.
+"""Machine code for a generator's words and for what `diya.sampling` makes of them: normal numbers of float32, permutations.
 
-Both give what the numpy code there gives (and PyTorch); polynomials are really fused here, where numpy rounds a product and
+All give what the numpy code there gives (and PyTorch); polynomials are really fused here, where numpy rounds a product and
 a sum of doubles, which differs in one of some 10**8 numbers by its last bit.
 """
 
@@ -20,6 +20,23 @@ from . import load
 
 LANES = 8  # a block of normal numbers is made of two vectors of uniform ones
 _REAL, _INT = f"<{LANES} x float>", f"<{LANES} x i32>"
+_N, _M = 624, 397  # words in MT19937's state, and how far apart those are that are mixed
+
+
+def words(state: int, n: int) -> np.ndarray:
+    """The next ``n`` words (uint32) of the MT19937 whose state is at an address: 624 words and the position of the next."""
+    out = np.empty(n, np.uint32)
+    call, _ = _loaded("words", _words, 3)
+    call(state, out.ctypes.data, n)
+    return out
+
+
+def floats(words: np.ndarray) -> np.ndarray:
+    """24 bits of each word as a float32 in [0, 1)."""
+    out = np.empty(words.size, np.float32)
+    call, _ = _loaded("floats", _floats, 3)
+    call(words.ctypes.data, out.ctypes.data, words.size)
+    return out
 
 
 def normals(words: np.ndarray) -> np.ndarray:
@@ -156,6 +173,83 @@ def _sine_cosine(v: _Vectors, x: str) -> tuple[str, str]:
     sine, cosine = v.select(swap, cosine, sine), v.select(swap, sine, cosine)
     sine = v.select(v.bit(octant, 4), f(f"fneg {_REAL} {sine}"), sine)
     return sine, v.select(v.bit(v.bitwise("add", octant, 2), 4), f(f"fneg {_REAL} {cosine}"), cosine)
+
+
+def _words() -> str:
+    f = Function("words", [("ptr", "state"), ("ptr", "out"), ("i64", "n")])
+    position = f.at("i32", "%state", _N)
+    first = f(f"sext i32 {f.load('i32', position)} to i64")
+    with f.repeat([("i64", first), ("i64", "0")]) as turn:
+        at, done = turn.state
+        spent = f.compare("sge", at, _N)
+        with f.when(spent):
+            _twist(f)
+        at = f.select(spent, "i64", 0, at)
+        count = f.min(f.sub(_N, at), f.sub("%n", done))
+        _in_vectors(f, 0, count, lambda i, kind: f.store(
+            kind, _tempered(f, kind, f.load(kind, f.at("i32", "%state", f.add(at, i)), 4)), f.at("i32", "%out", f.add(done, i)), 4))
+        turn.next = [f.add(at, count), f.add(done, count)]
+        turn.again = f.compare("slt", turn.next[1], "%n")
+    f.store("i32", f(f"trunc i64 {turn.state[0]} to i32"), position)
+    f.do("ret void")
+    return _module(f)
+
+
+def _in_vectors(f: Function, begin: int, end: Any, body: Any) -> None:
+    """``body(index, type)`` over a range: on vectors, then on single words."""
+    whole = f.sub(end, f.rem(f.sub(end, begin), LANES))
+    with f.loop(begin, whole, LANES) as turn:
+        body(turn.i, _INT)
+    with f.loop(whole, end) as turn:
+        body(turn.i, "i32")
+
+
+def _of(kind: str, n: int) -> str:
+    return str(n) if kind == "i32" else _ints(n)
+
+
+def _mixed(f: Function, kind: str, upper: str, lower: str, far: str) -> str:
+    """The recurrence of MT19937 (Matsumoto and Nishimura, 1998): the top bit of a word, the rest of the next, and one far off."""
+    y = f(f"or {kind} {f(f'and {kind} {upper}, {_of(kind, -2**31)}')}, {f(f'and {kind} {lower}, {_of(kind, 2**31 - 1)}')}")
+    odd = f(f"sub {kind} zeroinitializer, {f(f'and {kind} {y}, {_of(kind, 1)}')}")
+    mask = f(f"and {kind} {odd}, {_of(kind, 0x9908B0DF - 2**32)}")
+    return f(f"xor {kind} {f(f'xor {kind} {far}, {mask}')}, {f(f'lshr {kind} {y}, {_of(kind, 1)}')}")
+
+
+def _twist(f: Function) -> None:
+    """The next 624 words."""
+    def word(kind: str, i: Any) -> str:
+        return f.load(kind, f.at("i32", "%state", i), 4)
+
+    def mix(offset: int):
+        return lambda i, kind: f.store(kind, _mixed(f, kind, word(kind, i), word(kind, f.add(i, 1)), word(kind, f.add(i, offset))),
+                                       f.at("i32", "%state", i), 4)
+    _in_vectors(f, 0, _N - _M, mix(_M))
+    _in_vectors(f, _N - _M, _N - 1, mix(_M - _N))
+    last = _mixed(f, "i32", word("i32", _N - 1), word("i32", 0), word("i32", _M - 1))
+    f.store("i32", last, f.at("i32", "%state", _N - 1), 4)
+
+
+def _tempered(f: Function, kind: str, y: str) -> str:
+    steps = ("lshr", 11, -1), ("shl", 7, 0x9D2C5680 - 2**32), ("shl", 15, 0xEFC60000 - 2**32), ("lshr", 18, -1)
+    for shift, amount, mask in steps:
+        moved = f(f"{shift} {kind} {y}, {_of(kind, amount)}")
+        moved = moved if mask == -1 else f(f"and {kind} {moved}, {_of(kind, mask)}")
+        y = f(f"xor {kind} {y}, {moved}")
+    return y
+
+
+def _floats() -> str:
+    f = Function("floats", [("ptr", "words"), ("ptr", "out"), ("i64", "n")])
+
+    def make(i: Any, kind: str) -> None:
+        real = _REAL if kind == _INT else "float"
+        bits = f(f"and {kind} {f.load(kind, f.at('i32', '%words', i), 4)}, {_of(kind, 2**24 - 1)}")
+        scale = _splat(2.0**-24) if kind == _INT else "0x3E70000000000000"
+        f.store(real, f(f"fmul {real} {f(f'uitofp {kind} {bits} to {real}')}, {scale}"), f.at("float", "%out", i), 4)
+    _in_vectors(f, 0, "%n", make)
+    f.do("ret void")
+    return _module(f)
 
 
 def _shuffle() -> str:
