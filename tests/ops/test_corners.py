@@ -187,3 +187,12 @@ def test_strides_of_solutions():
 
 def test_flip_of_a_number():
     assert diya.tensor(3.0).flip(0).item() == 3
+
+
+def test_second_gradient_of_eigenvalues():
+    a = diya.tensor([[4.0, 1, 2], [1, 5, 3], [2, 3, 6.5]], dtype=f64, requires_grad=True)
+    b = diya.tensor([[0.3, -0.2, 1], [2, 0.7, 0.1], [0.4, 0.6, -0.9]], dtype=f64)
+    first, = diya.autograd.grad(diya.linalg.eigvalsh(a), a, diya.tensor([1.0, -2, 0.5], dtype=f64), create_graph=True)
+    second, = diya.autograd.grad((first * b).sum(), a)
+    want = [[0.358, 0.075, -0.1388], [0.075, -0.4274, 0.1099], [-0.1388, 0.1099, 0.0694]]  # symmetric, as PyTorch's
+    assert diya.allclose(second, diya.tensor(want, dtype=f64), atol=1e-4)

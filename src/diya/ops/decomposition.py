@@ -474,7 +474,7 @@ def _eigh_grad(g, out):
     values, v = out
     if gv is None:
         return (None if gl is None else (v * gl.unsqueeze(-2).to(v.dtype)) @ v.mH,)
-    inner = v.mH @ gv
+    inner = _skew(v.mH @ gv) * 0.5  # the directions that keep the vectors orthonormal: the gradient is Hermitian
     inner = (inner - diag_embed(inner.diagonal(0, -2, -1))) / _gaps(values)
     if gl is not None:
         inner = inner + diag_embed(gl.to(v.dtype))
