@@ -1,8 +1,8 @@
 """The syntax tree of a function, if its source is there and is the code that runs."""
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import inspect
 import linecache
@@ -23,7 +23,8 @@ def tree(function: FunctionType) -> FunctionNode | None:
     code = function.__code__
     if code not in _trees:
         try:
-            _trees[code] = None if code.co_flags & _GENERATES else _lambda(code) if code.co_name == "<lambda>" else _definition(code)
+            find = _lambda if code.co_name == "<lambda>" else _definition
+            _trees[code] = None if code.co_flags & _GENERATES else find(code)
         except (SyntaxError, ValueError, IndexError):
             _trees[code] = None
     return _trees[code]
@@ -58,14 +59,17 @@ def _lambda(code: CodeType) -> ast.Lambda | None:
         return None
     nodes = [n for n in ast.walk(module) if isinstance(n, ast.Lambda) and n.lineno == code.co_firstlineno]
     if len(nodes) > 1:
-        nodes = [n for n in nodes if _is_at(code, n.body)]
+        nodes = [n for n in nodes if _is_of(code, n)]
     return nodes[0] if len(nodes) == 1 else None
 
 
-def _is_at(code: CodeType, body: ast.expr) -> bool:
-    """Whether the code's result is the expression at that place: for several lambdas on a line."""
-    if not hasattr(code, "co_positions"):  # Python 3.10
-        return False
+def _is_of(code: CodeType, node: ast.Lambda) -> bool:
+    """Whether the code is that of the lambda, where there are several on a line."""
+    if not hasattr(code, "co_positions"):  # Python 3.10: by what it does; variables from around it are global here
+        alone = next(_codes(compile(ast.Expression(node), code.co_filename, "eval", dont_inherit=True)))
+        return [(op.replace("DEREF", "GLOBAL"), x) for op, _, x in _meaning(alone)] == \
+            [(op.replace("DEREF", "GLOBAL"), x) for op, _, x in _meaning(code)]
+    body = node.body
     place = body.lineno, body.end_lineno, body.col_offset, body.end_col_offset
     return place in code.co_positions()  # pyright: ignore[reportAttributeAccessIssue]
 
