@@ -71,6 +71,11 @@ CASES = {  # call, dtype, shape, values
         lambda: diya.tensor([127], dtype=diya.int8).lcm(diya.tensor([2], dtype=diya.int8)), diya.int8, (1,), [-2]),
     "a scale of integers": (lambda: diya.addcmul(diya.tensor([1]), diya.tensor([1]), diya.tensor([2]), value=2.5), i64, (1,), [5]),
     "integers filled with 2.5": (lambda: diya.tensor([1, 2]).masked_fill(diya.tensor([True, False]), 2.5), i64, (2,), [2, 2]),
+    "bisection in no order": (lambda: diya.searchsorted(diya.tensor([5, 1, 3, 2, 8, 0]), diya.arange(10)), i64, (10,),
+                             [0, 0, 2, 6, 6, 6, 6, 6, 6, 6]),
+    "bisection with NaN": (
+        lambda: diya.searchsorted(diya.tensor([1.0, 3, nan]), diya.tensor([nan, 1, 6, -inf]), right=True), i64, (4,),
+                           [3, 1, 3, 0]),
     "singular values of infinity": (lambda: diya.linalg.svdvals(diya.tensor([[inf, 1], [1, 2]])), diya.float32, (2,), [nan, nan]),
 }
 

@@ -294,7 +294,24 @@ cummin = _running_operator("cummin", CUMMIN, CumMin)
 # -- searching ---------------------------------------------------------------------------------------------------------------
 
 
+def _bisected(right: bool, boundaries, values) -> np.ndarray:
+    """The bisection that PyTorch makes, where the boundaries are in no order (or NaN is among them)."""
+    shape = values.shape
+    rows = boundaries.reshape(-1, boundaries.shape[-1])
+    values = values.reshape(len(rows), -1) if boundaries.ndim > 1 else values.reshape(1, -1)
+    low, high = np.zeros(values.shape, np.int64), np.full(values.shape, rows.shape[1], np.int64)
+    while (low < high).any():
+        middle = low + (high - low >> 1)
+        at = np.take_along_axis(rows, np.minimum(middle, rows.shape[1] - 1), -1)
+        beyond = ~(at > values) if right else ~(at >= values)
+        searching = low < high
+        low, high = np.where(searching & beyond, middle + 1, low), np.where(searching & ~beyond, middle, high)
+    return low.reshape(shape)
+
+
 def _interpret_search(right, boundaries, values):
+    if not ((boundaries[..., :-1] <= boundaries[..., 1:]).all() and (boundaries[..., -1:] == boundaries[..., -1:]).all()):
+        return _bisected(right, boundaries, values)
     side = "right" if right else "left"
     if boundaries.ndim == 1:
         return np.searchsorted(boundaries, values, side)
