@@ -206,3 +206,13 @@ def test_files_bring_checked_indices():
     assert torch.load(io.BytesIO(data)).to_dense()[5] == 1
     with pytest.raises((RuntimeError, ValueError, pickle.UnpicklingError)):
         torch.load(io.BytesIO(bad))
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc"])
+def test_gradients_of_sparse_inputs_are_returned(layout):
+    a = DENSE.to_sparse(layout=getattr(torch, f"sparse_{layout}")).requires_grad_()
+    found, dense = torch.autograd.grad((a @ DENSE).sum(), [a, w := DENSE.clone().requires_grad_()], allow_unused=True)
+    assert found.layout is a.layout and dense is None and w.grad is None
+    equal(found, (torch.ones(4, 4) @ DENSE.t()) * (DENSE != 0))
+    with pytest.raises(RuntimeError, match="not have been used"):
+        torch.autograd.grad(DENSE.clone().requires_grad_().sum(), a)

@@ -94,6 +94,11 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None, c
                          "allow_unused=False.")
     from .walk import run
     outputs, inputs = _sequence(outputs), _sequence(inputs)
+    if any(t.layout.name != "strided" for t in inputs):  # the gradient of a sparse tensor is that of its values
+        values = tuple([t if t.layout.name == "strided" else t._data for t in inputs])
+        found = grad(outputs, values, grad_outputs, retain_graph, create_graph, only_inputs, allow_unused, is_grads_batched,
+                     materialize_grads)
+        return tuple([g if v is t or g is None else t._gradient(g) for g, v, t in zip(found, values, inputs, strict=True)])
     if is_grads_batched:
         return _batch_of_grads(outputs, inputs, _sequence(grad_outputs), create_graph, allow_unused, materialize_grads)
     grads = _sequence(grad_outputs) if grad_outputs is not None else (None,) * len(outputs)

@@ -83,7 +83,11 @@ class SparseTensor(Tensor):
     @property
     def grad(self) -> Any:  # type: ignore[override]
         """The gradient with respect to the elements that have entries."""
-        return None if self._data.grad is None else self._like(self._data.grad)
+        return None if self._data.grad is None else self._gradient(self._data.grad)
+
+    def _gradient(self, g: Tensor) -> Any:
+        """The gradient of the tensor, from that of its values."""
+        return self._like(g)
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -187,19 +191,13 @@ class SparseCooTensor(SparseTensor):
     def dense_dim(self) -> int:
         return self._data.dim() - 1
 
-    @property
-    def grad(self) -> Any:  # type: ignore[override]
-        g = self._data.grad
-        if g is None or self._coalesced:
-            return None if g is None else self._like(g)
+    def _gradient(self, g: Tensor) -> SparseCooTensor:
+        if self._coalesced:
+            return self._like(g)
         flat, order, _ = self._order()  # entries of one element share its gradient
         first = order[np.concatenate([[True], flat[1:] != flat[:-1]])] if flat.size else order
         at = _from_array(first)
         return self._like(g[at], _at=self._at[:, at], _coalesced=True)
-
-    @grad.setter
-    def grad(self, value: Any) -> None:
-        SparseTensor.grad.fset(self, value)  # type: ignore[misc]
 
     def _flat(self) -> np.ndarray:
         """The place of each entry's element among all, in the order of rows."""
@@ -297,14 +295,15 @@ def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None,
     """A COO tensor of ``indices`` [sparse_dim, nnz] and ``values`` [nnz, ...]; of ``size`` alone, an empty one."""
     diya.empty(0, device=device)
     if values is None:
-        size = Size((indices or ()) if size is None else size)
+        given = size if size is not None else () if indices is None else indices
+        size = Size((given,) if isinstance(given, int) else given)
         return coo(diya.zeros((len(size), 0), dtype=diya.int64), diya.zeros(0, dtype=dtype, requires_grad=requires_grad), size,
                    True)
     at, values = _given(indices).to(diya.int64), _owned(values, dtype, requires_grad)
     if at.dim() != 2:
         raise RuntimeError(f"indices must be sparse_dim x nnz, but got: {list(at.shape)}")
     if not values.dim():
-        values = values.expand(at.shape[1])
+        values = values.unsqueeze(0)
     if at.shape[1] != values.shape[0]:
         raise RuntimeError(f"indices and values must have same nnz, but got nnz from indices: {at.shape[1]}, nnz from values: "
                            f"{values.shape[0]}")
