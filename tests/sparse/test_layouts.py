@@ -216,3 +216,12 @@ def test_gradients_of_sparse_inputs_are_returned(layout):
     equal(found, (torch.ones(4, 4) @ DENSE.t()) * (DENSE != 0))
     with pytest.raises(RuntimeError, match="not have been used"):
         torch.autograd.grad(DENSE.clone().requires_grad_().sum(), a)
+
+
+def test_parameters_may_be_sparse():
+    module = torch.nn.Module()
+    module.weight = torch.nn.Parameter(DENSE.to_sparse())
+    assert list(dict(module.named_parameters())) == ["weight"] and module.weight.requires_grad and module.weight.is_leaf
+    assert not isinstance(module.weight * 2, torch.nn.Parameter)
+    torch.sparse.mm(module.weight, DENSE).sum().backward()
+    assert module.weight.grad.is_sparse and module.state_dict()["weight"].is_sparse

@@ -32,7 +32,7 @@ class SparseTensor(Tensor):
     def _like(self, values: Tensor, **changes: Any) -> Any:
         """The same pattern with other values; ``changes`` replace further attributes."""
         new = object.__new__(type(self))
-        new.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_type", "_data")}, **changes)
+        new.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_type", "_data", "_is_param")}, **changes)
         new._type, new._data = type_of(changes.get("_shape", self.shape), values.dtype), values
         new.__dict__.pop("_shape", None)
         return new
