@@ -15,12 +15,13 @@ from diya.graph import PRIMITIVES, Affine, Contraction, Graph, Instruction, type
 
 @pytest.mark.parametrize("stride,padding,dilation,groups,kernel", [
     (1, 1, 1, 1, 3), (2, 1, 1, 1, 3), (2, 0, 1, 1, 1), (3, 1, 1, 1, 2), (2, 2, 2, 1, 3), (1, 1, 1, 4, 3),
-    (2, 1, 1, 4, 3)])
-def test_compiled_as_interpreted(stride, padding, dilation, groups, kernel):
+    (2, 1, 1, 4, 3), (2, 3, 1, 1, 7), (2, 1, 2, 1, 4)])
+@pytest.mark.parametrize("width", [13, 41])
+def test_compiled_as_interpreted(stride, padding, dilation, groups, kernel, width):
     def gradients(tier):
         rng = np.random.default_rng(0)
         with engine.Tier(tier):
-            x = diya.tensor(rng.standard_normal((2, 4, 9, 13)).astype("f"), requires_grad=True)
+            x = diya.tensor(rng.standard_normal((2, 4, 9, width)).astype("f"), requires_grad=True)
             w = diya.tensor(rng.standard_normal((8, 4 // groups, kernel, kernel)).astype("f"), requires_grad=True)
             y = diya.nn.functional.conv2d(x * 2, w, None, stride, padding, dilation, groups)
             g, = diya.autograd.grad((y.tanh() * y).sum(), x, create_graph=True)

@@ -84,6 +84,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     dots = ragged or rows <= SKINNY and len(sa) == len(sb) == 1 and [steps for _, steps in axes["k"]] == [[1, 1]]
     if dots:
         reading_b = reading_b._replace(along="depth")
+    elif wide and b.dtype is accumulator is float32 and _every_other(axes["n"], run_length(axes["k"], len(sa))):
+        reading_b = Reading(b.dtype, len(sb) - 1, "lanes", "other")
 
     g, vs = ("k", k) if reading_b.along == "lanes" else ("n", n)
     tap = _taps(vs, c.sizes, sb[1:], kept)
@@ -186,6 +188,11 @@ def _reading(d: dtype, checks: int, lanes, stream: int, depth, depth_stream: int
     if there > here and there >= 4:
         return Reading(d, checks, "depth", steps_of(depth, depth_stream))
     return Reading(d, checks, "lanes", steps_of(lanes, stream))
+
+
+def _every_other(lanes: list[tuple[int, list[int]]], depth: int) -> bool:
+    """Whether b's vectors run along every other element of its rows: a convolution of stride 2, whose filter's rows are short."""
+    return bool(lanes) and lanes[-1][0] >= 8 and lanes[-1][1][0] == 2 and depth < 16
 
 
 def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int]:

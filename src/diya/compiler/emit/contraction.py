@@ -59,7 +59,8 @@ def tile_of(accumulator: dtype, vector_bytes: int, arch: str) -> Tile:
 
 class Reading(NamedTuple):
     """How packing reads an operand: vectors run along its ``lanes`` (rows or columns) or along its ``depth`` (and are
-    transposed), where neighbours are ``unit`` apart, in ``runs`` that are, or ``strided``."""
+    transposed), where neighbours are ``unit`` apart, in ``runs`` that are, in runs of every ``other`` element, or
+    ``strided``."""
 
     dtype: dtype
     checks: int
@@ -342,8 +343,8 @@ class Kernel:
             real = self.f(f"icmp slt {self.ints} {m.vector('v', i)}, {self.splat32(self.arg['n.valid'])}")
             mask = self.f(f"and {self.bools} {mask}, {real}")
         coordinates = [m.vector(f"{stream}{d}", i) for d in range(checks)]
-        if steps == "runs":
-            self._find_runs(m.vector(stream, i), m.scalar(stream, i), mask, self.runs[slot])
+        if steps in ("runs", "other"):
+            self._find_runs(m.vector(stream, i), m.scalar(stream, i), mask, self.runs[slot], 2 if steps == "other" else 1)
             return _Along(mask, coordinates, steps, self.runs[slot])
         if steps == "splat":
             return _Along(mask, coordinates, steps, 0)
@@ -357,7 +358,8 @@ class Kernel:
             yield alongs
             return
         with f.when(single):
-            yield [x._replace(steps="unit", where=self.origin(x)) if x.steps == "runs" else x for x in alongs]
+            one = {"runs": "unit", "other": "other unit"}
+            yield [x._replace(steps=one[x.steps], where=self.origin(x)) if x.steps in one else x for x in alongs]
         with f.otherwise(single):
             yield alongs
 
@@ -365,13 +367,13 @@ class Kernel:
         """Whether each vector is one run (i1)."""
         f, single = self.f, "true"
         for x in alongs:
-            if x.steps == "runs":
+            if x.steps in ("runs", "other"):
                 single = f(f"and i1 {single}, {f.compare('eq', f.load('i64', x.where), 1)}")
         return single
 
     def origin(self, along: _Along):
         """The offset of a vector's first lane, if it is one run."""
-        return self._run(along.where, 1)[0] if along.steps == "runs" else along.where
+        return self._run(along.where, 1)[0] if along.steps in ("runs", "other") else along.where
 
     def _run(self, slot: str, number) -> tuple[str, str]:
         """A run's offset and mask."""
@@ -381,30 +383,31 @@ class Kernel:
         offset = f(f"sext i32 {f(f'trunc i64 {entry} to i32')} to i64")
         return offset, f(f"bitcast {word} {bits} to {self.bools}")
 
-    def _find_runs(self, offsets: str, first, mask: str, slot: str) -> None:
-        """Writes the runs of neighbouring elements among the offsets: their number, then for each its mask (high half)
+    def _find_runs(self, offsets: str, first, mask: str, slot: str, step: int) -> None:
+        """Writes the runs of elements that are ``step`` apart among the offsets: their number, then for each its mask (high half)
         and the offset that its lane 0 would have (low half)."""
         f, word = self.f, f"i{self.lanes}"
         every = f(f"bitcast {self.bools} {mask} to {word}")
         f.store("i64", 1, slot)
-        same = self._note_run(offsets, first, every, slot, 1)
+        same = self._note_run(offsets, first, every, slot, 1, step)
         left = f(f"xor {word} {every}, {same}")
         with f.when(f(f"icmp ne {word} {left}, 0")):
             f.store(self.ints, offsets, self.square, 64)
             with f.repeat(carry=[(word, left), ("i64", 1)]) as turn:
                 left, number = turn.state
                 lane = f(f"zext {word} {f.call(word, f'llvm.cttz.{word}', f'{word} {left}', 'i1 true')} to i64")
-                origin = f.sub(f(f"sext i32 {f.load('i32', f.at('i32', self.square, lane))} to i64"), lane)
+                origin = f.sub(f(f"sext i32 {f.load('i32', f.at('i32', self.square, lane))} to i64"), f.mul(lane, step))
                 number = f.add(number, 1)
-                same = self._note_run(offsets, origin, left, slot, number)
+                same = self._note_run(offsets, origin, left, slot, number, step)
                 turn.next = [f(f"xor {word} {left}, {same}"), number]
                 turn.again = f(f"icmp ne {word} {turn.next[0]}, 0")
             f.store("i64", turn.state[1], slot)
 
-    def _note_run(self, offsets: str, origin, left: str, slot: str, number) -> str:
+    def _note_run(self, offsets: str, origin, left: str, slot: str, number, step: int) -> str:
         """Writes the run of those lanes, among ``left``, whose offsets count on from ``origin``; returns its mask."""
         f, word = self.f, f"i{self.lanes}"
-        expected = f(f"add {self.ints} {self.splat32(origin)}, {self.iota}")
+        ramp = "<" + ", ".join(f"i32 {i * step}" for i in range(self.lanes)) + ">"
+        expected = f(f"add {self.ints} {self.splat32(origin)}, {ramp}")
         same = f(f"bitcast {self.bools} {f(f'icmp eq {self.ints} {offsets}, {expected}')} to {word}")
         same = f(f"and {word} {same}, {left}")
         low = f(f"and i64 {origin}, 4294967295")
@@ -432,12 +435,30 @@ class Kernel:
             return b.load(f.at(elem, base, along.where), d, self.lanes, mask)
         if along.steps == "strided":
             return b.gather32(base, along.where, d, mask)
+        if along.steps == "other unit":
+            return self._every_other(d, f.at(elem, base, along.where), mask)
         ty = b.type(d, self.lanes)
         with self._each_run(along.where, [(ty, "zeroinitializer")]) as (turn, offset, run):
             run = f(f"and {self.bools} {run}, {mask}")
-            part = b.load(f.at(elem, base, offset), d, self.lanes, run)
+            at = f.at(elem, base, offset)
+            part = self._every_other(d, at, run) if along.steps == "other" else b.load(at, d, self.lanes, run)
             turn.next[1] = f(f"select {self.bools} {run}, {ty} {part.text}, {ty} {turn.state[1]}")
         return Value(turn.state[1], d, self.lanes)
+
+    def _every_other(self, d: dtype, at: str, mask: str) -> Value:
+        """Of two vectors, the elements of even number: 16 lanes, whose masks are spread out by an instruction."""
+        f, b = self.f, self.b
+        f.declared.add("declare i32 @llvm.x86.bmi.pdep.32(i32, i32)")
+        lanes = f(f"zext i16 {f(f'bitcast {self.bools} {mask} to i16')} to i32")
+        spread = f(f"call i32 @llvm.x86.bmi.pdep.32(i32 {lanes}, i32 {0x55555555})")
+        halves = []
+        for half in range(2):
+            word = f(f"trunc i32 {f(f'lshr i32 {spread}, {16 * half}')} to i16")
+            there = f.at(b.memory(d), at, 16 * half)
+            halves.append(b.load(there, d, self.lanes, f(f"bitcast i16 {word} to {self.bools}")).text)
+        even = ", ".join(f"i32 {2 * i}" for i in range(self.lanes))
+        ty = b.type(d, self.lanes)
+        return Value(f(f"shufflevector {ty} {halves[0]}, {ty} {halves[1]}, {self.ints} <{even}>"), d, self.lanes)
 
     def store(self, x: Value, base: str, along: _Along) -> None:
         f, b = self.f, self.b
