@@ -26,6 +26,9 @@ CASES = {  # call, dtype, shape, values
     "no curve": (lambda: diya.trapezoid(diya.ones(3, 0, dtype=diya.int64)), diya.int64, (3,), [0, 0, 0]),
     "a sum over one element": (
         lambda: diya.einsum("...ik,...j->ij", u8(6, 2).reshape(1, 2, 1), u8(5)), diya.uint8, (2, 1), [30, 10]),
+    "sums over one element": (lambda: diya.einsum("iji->j", diya.ones(1, 3, 1, dtype=diya.int32)), i64, (3,), [1, 1, 1]),
+    "one power of ten": (lambda: diya.logspace(4.3, -3, 1, dtype=bhalf), bhalf, (1,), [19968]),
+    "one whole power of ten": (lambda: diya.logspace(4.3, -3, 1, dtype=i64), i64, (1,), [19952]),
     "std of too few": (lambda: diya.arange(6.0).reshape(2, 3).std(0, correction=3), diya.float32, (3,), [inf] * 3),
     "var of none": (lambda: diya.ones(0, 3).var(0, correction=-1), diya.float32, (3,), [nan] * 3),
     "no probabilities": (lambda: F.cross_entropy(diya.ones(0, 3), diya.ones(0, 3)), diya.float32, (), [nan]),

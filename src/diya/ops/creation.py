@@ -269,19 +269,20 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_
     _check_steps("logspace", steps)
     start, end = (_endpoint(x) for x in (start, end))
     d = dtype or dtypes.default_dtype
-    if d.kind in "ui":
-        start, end = (_fitting(x, d) for x in (start, end))
     wide = dtypes.complex128 if d.kind == "c" else dtypes.float64
     base = base.item() if isinstance(base, Tensor) else base
 
     def rounded(x):
         return full((), x, dtype=d).to(wide).item()
-    if d.kind in "ui":
+    if steps == 1:
+        exponents = full((1,), start, dtype=wide)
+    elif d.kind in "ui":
+        start, end = (_fitting(x, d) for x in (start, end))
         exponents = linspace(start, end, steps, dtype=wide)
     else:  # both ends and the distance between them in the type of the result, the steps not, as PyTorch has it
         start, end = rounded(start), rounded(end)
         step, i = rounded(end - start) / max(steps - 1, 1), np.arange(steps)
-        values = np.where((i < steps // 2) | (steps == 1), start + i * step, end - (steps - 1 - i) * step)
+        values = np.where(i < steps // 2, start + i * step, end - (steps - 1 - i) * step)
         exponents = _from_array(values.astype(wide.numpy), wide)
     t = (full((), base, dtype=wide) ** exponents).to(d)
     return t.requires_grad_() if requires_grad else t

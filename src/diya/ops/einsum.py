@@ -75,10 +75,14 @@ def _sum_out(x: Tensor, labels: Labels, keep) -> tuple[Tensor, Labels]:
     gone = [d for d, label in enumerate(labels) if label not in keep]
     if not gone:
         return x, labels
-    ones = [d for d in gone if x.shape[d] == 1]
-    many = [d for d in gone if x.shape[d] != 1]
-    x = x.sum(many, keepdim=bool(ones)) if many else x  # dimensions of one element are no sums: integers keep their type
-    return x.squeeze(gone) if ones else x, tuple(label for label in labels if label in keep)
+    return x.sum(gone), tuple(label for label in labels if label in keep)
+
+
+def _drop_ones(x: Tensor, labels: Labels, keep) -> tuple[Tensor, Labels]:
+    """Without the dimensions of one element that nobody needs: of several operands they are not summed, so that integers keep
+    their type."""
+    gone = [d for d, label in enumerate(labels) if label not in keep and x.shape[d] == 1]
+    return (x.squeeze(gone), tuple(label for d, label in enumerate(labels) if d not in gone)) if gone else (x, labels)
 
 
 def _pair(a: Tensor, la: Labels, b: Tensor, lb: Labels, keep, order: Labels | None) -> tuple[Tensor, Labels]:
@@ -98,8 +102,8 @@ def _pair(a: Tensor, la: Labels, b: Tensor, lb: Labels, keep, order: Labels | No
             a, la = x, labels
         else:
             b, lb = x, labels
-    a, la = _sum_out(a, la, {*keep, *lb})
-    b, lb = _sum_out(b, lb, {*keep, *la})
+    a, la = _sum_out(*_drop_ones(a, la, {*keep, *lb}), {*keep, *lb})
+    b, lb = _sum_out(*_drop_ones(b, lb, {*keep, *la}), {*keep, *la})
     if a.dtype is not b.dtype:  # small integers are summed in int64
         a, b = a.to(int64), b.to(int64)
     if order is None:
@@ -195,6 +199,8 @@ def _run(operands: list[Tensor], labels: list[Labels], sizes: dict, out: Labels)
                                f"dtype")
         x, names = _diagonal(x, names, f"operand {i}")
         elsewhere = set(out).union(*(other for k, other in enumerate(labels) if k != i))
+        if len(operands) > 1:
+            x, names = _drop_ones(x, names, elsewhere)
         held[i] = _sum_out(x, names, elsewhere)
     path = [(0, 1)] if len(held) == 2 else _greedy([held[i][1] for i in range(len(held))], sizes, out)
     number = len(held)
