@@ -296,7 +296,25 @@ def _contract(op, spec, inputs, levels, type):
         return batch + tuple([Affine(tuple([(v + k, c) for v, c in terms]), const) for terms, const in own])
     a, b = inputs
     moved = Contraction(sizes_of(levels) + tuple(spec.sizes), spec.n_out + k, coordinates(a, spec.a), coordinates(b, spec.b))
-    return engine.append(op, (_physical(a), _physical(b)), moved)
+    operands = _physical(a), _physical(b)
+    factors = [_factor(x, own, moved) for x, own in zip(operands, (moved.a, moved.b), strict=True)]
+    if None not in factors and all(x.type.dtype is type.dtype for x in operands):
+        return engine.append(PRIMITIVES["mul"], tuple(factors))  # type: ignore[arg-type]
+    return engine.append(op, operands, moved)
+
+
+def _factor(x: Node, own: tuple[Affine, ...], spec: Contraction) -> Node | None:
+    """An operand as it lies along the dimensions of the result, where nothing is summed and nothing read outside: such a
+    contraction (the gradient of one sample's weight) is a product of elements."""
+    if math.prod(spec.sizes[spec.n_out:]) != 1:
+        return None
+    strides = [0] * len(spec.sizes)
+    for (terms, const), size, stride in zip(own, x.type.shape, x.type.strides, strict=True):
+        if const or len(terms) > 1 or any(c != 1 or spec.sizes[v] > size for v, c in terms):
+            return None
+        for v, _ in terms:
+            strides[v] += stride
+    return _view(x, spec.sizes[:spec.n_out], strides[:spec.n_out])
 
 
 @_rule("index")
