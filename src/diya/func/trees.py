@@ -36,12 +36,15 @@ def only_tensors(tree: Any, message: Callable[[str], str], error: type[Exception
 
 def transformed(made: Callable, transform: Callable[[Callable], Callable], func: Callable) -> Callable:
     """``made``, which is ``transform(func)``, as users call it: calls that come again are captured (`diya.capture`)."""
-    remembered: Any = None
+    remembered: Any = None  # False after the first call: most transforms are called once
 
     @wraps(func, updated=())  # what marks ``func`` does not mark this
     def call(*args, **kwargs):
         nonlocal remembered
-        if remembered is None:
+        if not remembered:
+            if remembered is None:
+                remembered = False
+                return made(*args, **kwargs)
             from ..capture import Remembered
             remembered = Remembered(made, call)
         return remembered(args, kwargs)
