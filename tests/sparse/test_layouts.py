@@ -146,7 +146,7 @@ def test_elements_are_moved_as_in_dense_tensors():
             equal(a.unsqueeze(dim).squeeze(dim), x)
             at = index.clamp(max=x.shape[dim] - 1)
             equal(torch.index_select(a, dim, at), torch.index_select(x, dim, at))
-            equal(a.narrow_copy(dim, 1, 1), x.narrow(dim, 1, 1))
+            equal(torch.narrow_copy(a, dim, 1, 1), x.narrow(dim, 1, 1))
             equal(a.sum(dim, keepdim=True), x.sum(dim, keepdim=True))
             equal(a.select(dim, -1), x.select(dim, -1))
         equal(a * torch.arange(4.0).double()[:, None], x * torch.arange(4.0).double()[:, None])

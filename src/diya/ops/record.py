@@ -86,6 +86,8 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
             run = with_rule(function, rule)
         public = _public(run, name, out)
         public.__wrapped__ = function  # type: ignore[attr-defined]
+        if function.__name__ == "<lambda>":
+            public.__name__ = public.__qualname__ = short
         register(Operator(name, public, None, rule, names, tuple(n + "_" for n in (short, *aliases)) if inplace else (),
                           aliases, out, samples, differentiable))
         return public
