@@ -156,7 +156,7 @@ def _pad(axes: list[tuple[int, list[int]]], rows: int, lanes: int) -> int:
     from one row of windows to the next: few rows reuse what is read. Returns the true size, 0 for no change."""
     size = axes[-1][0]
     whole = ceil(size / lanes) * lanes
-    if len(axes) < 2 or whole == size or size < 8 or whole > size * (1.35 if rows <= SKINNY else 1.2) or rows > VIEWED:
+    if len(axes) < 2 or whole == size or size < 8 or whole > size * (1.65 if rows <= SKINNY else 1.2) or rows > VIEWED:
         return 0
     axes[:] = [(n, [*steps, 0]) for n, steps in axes[:-1]] + [(whole, [*axes[-1][1], 1])]
     return size
