@@ -7,7 +7,19 @@ from numpy.testing import assert_allclose
 
 import diya as torch
 from diya import capture
-from diya.func import functional_call, grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize, vjp, vmap
+from diya.func import (
+    functional_call,
+    grad,
+    grad_and_value,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    stack_module_state,
+    vjp,
+    vmap,
+)
 from diya.nn import functional as F
 
 scale = 2.0
@@ -178,3 +190,17 @@ def test_what_wraps_a_compiled_function_is_not_one():
     def more(t):
         return compiled(t) + 1
     assert_allclose(torch.compile(more, fullgraph=True)(x).item(), expected.sum().item() + 1, rtol=1e-6)
+
+
+def test_ensembles_are_captured():
+    models = [torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)) for _ in range(3)]
+    params, buffers = stack_module_state(models)
+    x = torch.rand(5, 3)
+    forward = vmap(lambda p, b: functional_call(models[0], (p, b), (x,)))
+    for _ in range(4):
+        found = forward(params, buffers)  # on the tape, where it keeps batched values
+        assert_allclose(found.detach().numpy(), torch.stack([m(x) for m in models]).detach().numpy(), atol=1e-6)
+    if capture.compiled.enabled:
+        remembered = next(c.cell_contents for c in forward.__closure__ if isinstance(c.cell_contents, capture.Remembered))
+        assert remembered.regions, remembered.reason
+    torch.autograd.grad(found.sum(), list(params.values()))

@@ -38,7 +38,7 @@ class Compiled:
 
     def __call__(self, args: tuple, kwargs: dict) -> Any:
         if modes.levels or modes.autocast is not None or modes.function_modes or modes.saved_hooks or modes.inference \
-                or modes.dual or modes.anomaly or engine.debug_lines or engine.batched or engine.drawing is not None or _hooks():
+                or modes.dual or modes.anomaly or engine.debug_lines or engine.drawing is not None or _hooks():
             return self._as_written(args, kwargs)
         grad = modes.grad
         regions = self.regions
@@ -46,11 +46,13 @@ class Compiled:
             if region.grad is grad:
                 found = region.guard(args, kwargs)
                 if found is not None:
+                    if engine.carries_batch(found[0]):  # has left its vmap
+                        return self._as_written(args, kwargs)
                     region.met += 1
                     return region.run(found[0], found[1], lambda: self._as_written(args, kwargs))
         if len(regions) < MAX_REGIONS and self.failures < MAX_FAILURES and self._wanted(args, kwargs):
             found = self._capture(args, kwargs)
-            if found is not None:
+            if found is not None and not engine.carries_batch(found[0]):
                 return regions[-1].run(found[0], found[1], lambda: self._as_written(args, kwargs))
         return self._as_written(args, kwargs)
 

@@ -46,8 +46,12 @@ def _functional_call(objects: Objects, module: Any, parameter_and_buffer_dicts: 
     """Evaluates a module whose parameters and buffers are looked up among the given ones first."""
     outside = objects.outside
     given = objects.native(parameter_and_buffer_dicts)
+    if isinstance(given, (tuple, list)) and all(isinstance(d, dict) for d in given):
+        several, given = given, {k: v for d in given for k, v in d.items()}
+        if len(given) != sum(map(len, several)):
+            raise NotCapturable("calls functional_call with one name in several dicts")
     if not isinstance(given, dict) or strict or not outside.name_of(module):
-        raise NotCapturable("calls functional_call with strict=True, several dicts or a module that was made inside")
+        raise NotCapturable("calls functional_call with strict=True, or a module that was made inside")
     _check_apart(objects, module)
     places: dict[tuple[int, str], Tensor] = {}
     for path, value in given.items():
