@@ -204,3 +204,31 @@ def test_second_gradient_of_eigenvalues():
     second, = diya.autograd.grad((first * b).sum(), a)
     want = [[0.358, 0.075, -0.1388], [0.075, -0.4274, 0.1099], [-0.1388, 0.1099, 0.0694]]  # symmetric, as PyTorch's
     assert diya.allclose(second, diya.tensor(want, dtype=f64), atol=1e-4)
+
+
+def test_windows_apart():
+    """What is infinite in one window of a pool or a filter is none of the others' business."""
+    x = diya.arange(5.0).reshape(1, 1, 5)
+    x[0, 0, 0] = inf
+    assert F.adaptive_avg_pool1d(x, 3).tolist() == [[[inf, 2.0, 3.5]]]
+    image = diya.arange(20.0).reshape(1, 1, 4, 5)
+    image[0, 0, 0, 0] = nan
+    assert F.adaptive_avg_pool2d(image, (3, 3)).flatten().tolist() == pytest.approx(
+        [nan, 4.5, 6.0, 8.0, 9.5, 11.0, 13.0, 14.5, 16.0], nan_ok=True)
+    assert not F.interpolate(image, (2, 2), mode="bilinear", antialias=True)[0, 0, 0, 1].isnan()
+
+
+@pytest.mark.parametrize(("values", "want"), [([1.0, 2, 2, 2, 3], [0, 1 / 3, 1 / 3, 1 / 3, 0]), ([1.0, nan, nan], [0, 0.5, 0.5])])
+def test_gradient_of_equal_medians(values, want):
+    x = diya.tensor(values, requires_grad=True)
+    x.median().backward()
+    assert x.grad.tolist() == pytest.approx(want)
+
+
+def test_losses_at_their_ends():
+    x = diya.tensor([1.0, 5.0], requires_grad=True)
+    F.huber_loss(x, diya.zeros(2), delta=inf).backward()
+    assert x.grad.tolist() == [0.5, 2.5]
+    got = F.kl_div(diya.tensor([-1.0, -2.0]), diya.tensor([-0.3, 0.0]), reduction="none")
+    assert got.tolist() == pytest.approx([nan, 0.0], nan_ok=True)
+    assert diya.block_diag(diya.ones(1, 1), diya.tensor(3.0, dtype=f64)).dtype is diya.float32

@@ -59,6 +59,9 @@ def _pair(name: str, input, target, warn: bool = True, wide: bool = True) -> tup
                       UserWarning, stacklevel=4)
     if not wide:
         return input, target
+    d = input._type.dtype
+    if d is target._type.dtype and d.kind == "f" and d.itemsize > 2:
+        return input, target
     d = result_type(input, target)
     return widened(input.to(d)), widened(target.to(d))
 
@@ -140,7 +143,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     x, y = _pair("huber_loss", input, target)
     only("huber_cpu", "f", x)
     z = (x - y).abs()
-    loss = where(z < delta, z * z * 0.5, (z - 0.5 * delta) * delta)
+    loss = z * z * 0.5
+    if delta < math.inf:
+        loss = where(z < delta, loss, (z - 0.5 * delta) * delta)
     return _weighted(loss, input, weight, reduction, input.dtype if input.dtype.kind == "f" else None, False)
 
 
@@ -230,7 +235,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 
 
 def _kl(input, target):
-    return where(target > 0, target * log(target), target * 0) - target * input
+    return where(target == 0, number(0, target), target * log(target)) - target * input
 
 
 def _kl_target_grad(g, input, target):

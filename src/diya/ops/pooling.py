@@ -349,9 +349,23 @@ def _bounds(size: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     return i * size // n, -(-(i + 1) * size // n)
 
 
+def weighted_windows(x: Tensor, d: int, weights: np.ndarray) -> Tensor:
+    """Dimension ``d`` times a matrix (size, n) whose columns have their weights in a window each. What lies outside of it does
+    not count, not even by 0 · ∞."""
+    size, n = weights.shape
+    used = weights != 0
+    start = used.argmax(0)
+    longest = max(1, int((size - used[::-1].argmax(0) - start).max())) if n and used.any() else 1
+    at = np.minimum(start[:, None] + np.arange(longest), size - 1)
+    factors = np.where(start[:, None] + np.arange(longest) < size, weights[at, np.arange(n)[:, None]], 0)
+    shape = (n, longest, *[1] * (x.dim() - d - 1))
+    windows = x.index_select(d, _from_array(at.reshape(-1))).reshape(*x.shape[:d], n, longest, *x.shape[d + 1:])
+    counted = _from_array((factors != 0).reshape(shape))
+    return (where(counted, windows, number(0, windows)) * _from_array(factors.astype(x.dtype.numpy).reshape(shape))).sum(d + 1)
+
+
 def _adaptive_avg_pool(name: str, rank: int, input: Tensor, output_size) -> Tensor:
-    """Windows i·S/n to (i+1)·S/n: tiles where they divide, else a product with a matrix of weights for each dimension."""
-    from .matmul import matmul
+    """Windows i·S/n to (i+1)·S/n: tiles where they divide, else weighted windows of one dimension after the other."""
     sizes = _adaptive_size(name, rank, input, output_size)
     if input.dtype.kind != "f":
         raise RuntimeError(f"\"{name}\" not implemented for '{_long_name(input.dtype)}'")
@@ -367,7 +381,7 @@ def _adaptive_avg_pool(name: str, rank: int, input: Tensor, output_size) -> Tens
         start, end = _bounds(size, n)
         at = np.arange(size)[:, None]  # pyright: ignore[reportCallIssue]
         weights = ((at >= start) & (at < end)) / np.maximum(end - start, 1)
-        x = matmul(x.transpose(d, -1), _from_array(weights.astype(x.dtype.numpy))).transpose(d, -1)
+        x = weighted_windows(x, d, weights)
     return _laid_2d(rank, input, x.contiguous().to(input.dtype))
 
 

@@ -250,7 +250,7 @@ def block_diag(*tensors):
         raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions")
     if not xs:
         return zeros(1, 0)
-    d = result_type(*xs)
+    d = result_type(*tensors)
     rows, columns = sum(x.shape[0] for x in xs), sum(x.shape[1] for x in xs)
     out = zeros(rows, columns, dtype=d)
     r = c = 0

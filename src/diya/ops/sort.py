@@ -193,7 +193,15 @@ def aminmax(input, *, dim=None, keepdim=False):
     return AMinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
+def _even_grad(g, input, out):
+    """The gradient of one number out of all, in equal parts to those that equal it."""
+    equal = ((input == out) | (input.isnan() & out.isnan())).to(g.dtype)
+    return equal * (g / equal.sum())
+
+
 def _median_operator(name: str, result, ignore_nan: bool):
+    whole = Rule(name.capitalize(), ("input",), dict(input=_even_grad))
+
     def make(input, dim=None, keepdim=False):
         only("median_cpu", "uif", input)
         if dim is None:
@@ -201,7 +209,10 @@ def _median_operator(name: str, result, ignore_nan: bool):
                 if input.dtype.kind == "f":
                     return input.new_full((), float("nan"))
                 raise RuntimeError(f"{name}(): input tensor is empty")
-            return make(input.reshape(-1), 0)[0]
+            out = make(input.detach().reshape(-1), 0)[0]
+            if input._rg and modes.grad and input.dtype.kind == "f":
+                track(whole, (out,), (input,), (input._value(),), {})
+            return out
         dim = wrap_dim(dim, input.dim())
         if not input.dim():
             return result(input.clone(), input.new_zeros((), dtype=int64))

@@ -15,6 +15,7 @@ from .elementwise import where
 from .index import take_at
 from .matmul import matmul
 from .movement import _strided_op, cat, constant, flip, fold, laid_like, stack, write
+from .pooling import _adaptive_avg_pool, weighted_windows
 from .record import _long_name, operator
 
 # -- padding -----------------------------------------------------------------------------------------------------------
@@ -272,8 +273,7 @@ def _resample(x: Tensor, d: int, mode: str, n: int, align_corners: bool, scale: 
     size = x.shape[d]
     if antialias:
         weights = _antialiased(mode, size, n, align_corners, scale)
-        weights = _from_array((_fixed_point(weights) if of_bytes else weights).astype(x.dtype.numpy))
-        return matmul(x.transpose(d, -1), weights).transpose(d, -1)
+        return weighted_windows(x, d, _fixed_point(weights) if of_bytes else weights)
     at, weights = _taps(mode, size, n, align_corners, scale)
     if of_bytes:
         weights = _fixed_point(weights)
@@ -320,7 +320,6 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
 
     ``mode``: "nearest", "nearest-exact", "linear" (3-D), "bilinear", "bicubic" (4-D), "trilinear" (5-D), "area".
     """
-    from .pooling import _adaptive_avg_pool
     if mode not in _MODES:
         raise NotImplementedError(f"interpolate: mode {mode!r} is not one of {', '.join(_MODES)}")
     smooth = mode in ("linear", "bilinear", "bicubic", "trilinear")
