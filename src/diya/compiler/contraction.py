@@ -84,7 +84,7 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     dots = ragged or rows <= SKINNY and len(sa) == len(sb) == 1 and [steps for _, steps in axes["k"]] == [[1, 1]]
     if dots:
         reading_b = reading_b._replace(along="depth")
-    elif wide and b.dtype is accumulator is float32 and _every_other(axes["n"], run_length(axes["k"], len(sa))):
+    elif wide and b.dtype is accumulator is float32 and run_length(axes["k"], len(sa)) < 16 and _every_other(axes["n"], 0):
         reading_b = Reading(b.dtype, len(sb) - 1, "lanes", "other")
 
     g, vs = ("k", k) if reading_b.along == "lanes" else ("n", n)
@@ -102,7 +102,9 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     access = []
     for t, x in enumerate((out, *(epilogue.inputs if epilogue else ()))):
         steps = [s[len(sb) + t] for _, s in axes["n"]]
-        access.append(Access(x.dtype, "splat" if t and not any(steps) else steps_of(axes["n"], len(sb) + t)))
+        every_other = wide and x.dtype is accumulator is float32 and _every_other(axes["n"], len(sb) + t)
+        access.append(Access(x.dtype, "splat" if t and not any(steps) else
+                             "other" if every_other else steps_of(axes["n"], len(sb) + t)))
     spill = out.dtype is not accumulator or access[0].steps != "unit"
     one = rows == 1 and not any(size > 1 for size, _ in axes["m"]) and tile.lanes >= 4
     down = 0 if not dots else 1 if one or ragged and rows == 1 else 4 if tile.lanes >= 8 else 2
@@ -190,9 +192,9 @@ def _reading(d: dtype, checks: int, lanes, stream: int, depth, depth_stream: int
     return Reading(d, checks, "lanes", steps_of(lanes, stream))
 
 
-def _every_other(lanes: list[tuple[int, list[int]]], depth: int) -> bool:
-    """Whether b's vectors run along every other element of its rows: a convolution of stride 2, whose filter's rows are short."""
-    return bool(lanes) and lanes[-1][0] >= 8 and lanes[-1][1][0] == 2 and depth < 16
+def _every_other(lanes: list[tuple[int, list[int]]], stream: int) -> bool:
+    """Whether vectors run along every other element of rows, as in a convolution of stride 2 and its gradients."""
+    return bool(lanes) and lanes[-1][0] >= 8 and lanes[-1][1][stream] == 2
 
 
 def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int]:

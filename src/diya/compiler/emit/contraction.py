@@ -24,6 +24,7 @@ of tasks a call is given: results do not depend on the number of threads.
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 from ...dtypes import bool_, dtype, float64
@@ -448,14 +449,8 @@ class Kernel:
     def _every_other(self, d: dtype, at: str, mask: str) -> Value:
         """Of two vectors, the elements of even number: 16 lanes, whose masks are spread out by an instruction."""
         f, b = self.f, self.b
-        f.declared.add("declare i32 @llvm.x86.bmi.pdep.32(i32, i32)")
-        lanes = f(f"zext i16 {f(f'bitcast {self.bools} {mask} to i16')} to i32")
-        spread = f(f"call i32 @llvm.x86.bmi.pdep.32(i32 {lanes}, i32 {0x55555555})")
-        halves = []
-        for half in range(2):
-            word = f(f"trunc i32 {f(f'lshr i32 {spread}, {16 * half}')} to i16")
-            there = f.at(b.memory(d), at, 16 * half)
-            halves.append(b.load(there, d, self.lanes, f(f"bitcast i16 {word} to {self.bools}")).text)
+        halves = [b.load(f.at(b.memory(d), at, self.lanes * half), d, self.lanes, spread).text
+                  for half, spread in enumerate(self._spread_mask(mask))]
         even = ", ".join(f"i32 {2 * i}" for i in range(self.lanes))
         ty = b.type(d, self.lanes)
         return Value(f(f"shufflevector {ty} {halves[0]}, {ty} {halves[1]}, {self.ints} <{even}>"), d, self.lanes)
@@ -465,11 +460,32 @@ class Kernel:
         elem = b.memory(x.dtype)
         if along.steps == "unit":
             b.store(x, f.at(elem, base, along.where), self.lanes, along.mask)
+        elif along.steps == "other unit":
+            self._store_every_other(x, f.at(elem, base, along.where), along.mask)
         elif along.steps == "strided":
             b.scatter32(x, base, along.where, along.mask)
         else:
+            put = self._store_every_other if along.steps == "other" else partial(b.store, lanes=self.lanes)
             with self._each_run(along.where) as (_, offset, run):
-                b.store(x, f.at(elem, base, offset), self.lanes, run)
+                put(x, f.at(elem, base, offset), mask=run)
+
+    def _store_every_other(self, x: Value, at: str, mask: str) -> None:
+        """The converse of `_every_other`."""
+        f, b, ty, lanes = self.f, self.b, self.b.type(x.dtype, self.lanes), self.lanes
+        value = b.operand(x, lanes)
+        for half, spread in enumerate(self._spread_mask(mask)):
+            order = ", ".join(f"i32 {half * lanes // 2 + i // 2}" for i in range(lanes))
+            wide = f(f"shufflevector {ty} {value}, {ty} poison, {self.ints} <{order}>")
+            b.store(Value(wide, x.dtype, lanes), f.at(b.memory(x.dtype), at, lanes * half), lanes, spread)
+
+    def _spread_mask(self, mask: str) -> list[str]:
+        """The masks of two vectors whose elements of even number are the lanes of a mask of 16."""
+        f = self.f
+        f.declared.add("declare i32 @llvm.x86.bmi.pdep.32(i32, i32)")
+        lanes = f(f"zext i16 {f(f'bitcast {self.bools} {mask} to i16')} to i32")
+        spread = f(f"call i32 @llvm.x86.bmi.pdep.32(i32 {lanes}, i32 {0x55555555})")
+        words = [f(f"trunc i32 {f(f'lshr i32 {spread}, {16 * half}')} to i16") for half in range(2)]
+        return [f(f"bitcast i16 {word} to {self.bools}") for word in words]
 
     # -- packing ------------------------------------------------------------------------------------------------------
     def inside(self, x: str, along: _Along, coordinates: list) -> str:
