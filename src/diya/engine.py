@@ -21,7 +21,7 @@ from .counters import counters
 from .dtypes import dtype as DType
 from .familiar import familiar, note
 from .graph import LEAF, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
-from .runtime.buffer import Buffer
+from .runtime.buffer import Buffer, after_a_first_run
 from .structure import MAX_RUNS, Trace, dying, held_outside, structure, work_out
 
 MAX_PENDING = 8192             # nodes; a loop that observes nothing is flushed here
@@ -524,7 +524,10 @@ def run_program(program: Program, arguments: list, observed: bool) -> list:
         except MemoryError:
             pass  # arguments are whole: the interpreter finds what is too large, and computes the rest
     counters.programs_interpreted += 1
-    return interpret.run(program.graph, arguments)
+    results = interpret.run(program.graph, arguments)
+    if program.met == 1:
+        after_a_first_run()
+    return results
 
 
 def _compile(program: Program):

@@ -44,6 +44,9 @@ def _apply(op: Primitive, attrs, types, type, arrays, overwrite: bool, out: np.n
     """One primitive on buffers' arrays, to buffers' arrays of exactly the inferred types; in ``out``, if that is given."""
     if out is not None:
         return op.interpret(attrs, *arrays, out=out)  # pyright: ignore[reportOptionalCall]
+    if op.kind == "elementwise" and not op.raw and op.name not in ("cast", "bitcast") and type.numel >= 4 * PIECE and all(
+            [a.ndim == 0 or a.shape == type.shape and a.flags.c_contiguous for a in arrays]):
+        return _in_pieces(op, attrs, types, type, arrays)
     if not op.raw:
         arrays = [load_array(a, t.dtype) for a, t in zip(arrays, types, strict=True)]
     if op.name in _UPDATES:
@@ -55,6 +58,20 @@ def _apply(op: Primitive, attrs, types, type, arrays, overwrite: bool, out: np.n
     if isinstance(type, tuple):
         return tuple(_finish(o, t, op.raw) for o, t in zip(out, type, strict=True))
     return _finish(out, type, op.raw)
+
+
+PIECE = 1 << 16  # elements: what a rule makes on the way to its result stays in the cache
+
+
+def _in_pieces(op: Primitive, attrs, types, type, arrays) -> np.ndarray:
+    """An elementwise primitive on large arrays."""
+    out = np.empty(type.shape, type.dtype.numpy)
+    flat, operands = out.reshape(-1), [a if a.ndim == 0 else a.reshape(-1) for a in arrays]
+    for begin in range(0, flat.size, PIECE):
+        part = slice(begin, begin + PIECE)
+        pieces = [load_array(a if a.ndim == 0 else a[part], t.dtype) for a, t in zip(operands, types, strict=True)]
+        flat[part] = _finish(op.interpret(attrs, *pieces), type, False)  # pyright: ignore[reportOptionalCall]
+    return out
 
 
 def _finish(out, type: Type, raw: bool) -> np.ndarray:

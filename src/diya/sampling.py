@@ -8,7 +8,7 @@ it is what makes a seed mean the same here and in PyTorch 2.13 (x86-64, where it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +55,8 @@ def uniform(generator: Generator, shape: Shape, dtype: DType, low: float = 0.0, 
         raise RuntimeError(f"uniform_ expects to-from <= std::numeric_limits<{_NAMES[dtype.name]}>::max(), but found "
                            f"to={high:g} and from={low:g} which result in to-from to exceed the limit")
     n = math.prod(shape)
+    if n >= 2 * _PIECE:
+        return _in_pieces(generator, n, lambda n: uniform(generator, (n,), dtype, low, high)).reshape(shape)
     x = generator.doubles(n) if dtype is dtypes.float64 else generator.floats(n)
     real = x.dtype.type
     if (low, high) != (0, 1):
@@ -64,6 +66,23 @@ def uniform(generator: Generator, shape: Shape, dtype: DType, low: float = 0.0, 
         low_, high_ = dtypes.store_array(np.array([low, high], real), dtype)
         out[out == high_] = low_
     return out.reshape(shape)
+
+
+_PIECE = 1 << 20  # elements; a multiple of 16, which normal numbers are made by
+
+
+def _in_pieces(generator: Generator, n: int, draw: Callable[[int], np.ndarray]) -> np.ndarray:
+    """``draw(n)``, which takes its words one after the other, without temporary arrays of that size."""
+    with generator._lock:
+        first = draw(_PIECE)
+        out = np.empty(n, first.dtype)
+        out[:_PIECE] = first
+        begin = _PIECE
+        while begin < n:  # the last piece is one and a rest
+            size = _PIECE if n - begin >= 2 * _PIECE else n - begin
+            out[begin:begin + size] = draw(size)
+            begin += size
+    return out
 
 
 def normal(generator: Generator, shape: Shape, dtype: DType, mean: float = 0.0, std: float = 1.0,
@@ -85,6 +104,8 @@ def normal(generator: Generator, shape: Shape, dtype: DType, mean: float = 0.0, 
     n = math.prod(shape)
     if n < 16 or not contiguous:
         return _store(_fma(generator.normals(n), std, mean), dtype).reshape(shape)
+    if n >= 2 * _PIECE:
+        return _in_pieces(generator, n, lambda n: normal(generator, (n,), dtype, mean, std)).reshape(shape)
     if n >= _BLOCK and dtype is not dtypes.float64 and pays("normals", n, _NATIVE_FROM):
         return dtypes.store_array(_native_normals(generator, n, dtype.itemsize == 2, mean, std), dtype).reshape(shape)
     draw, transform = (generator.doubles, _normal64) if dtype is dtypes.float64 else (generator.floats, _normal32)

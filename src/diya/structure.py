@@ -62,7 +62,8 @@ def structure(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple
     for i, x in enumerate(leaves):
         x.index = ~i
     return (keep_views, -1 if wanted is None else wanted.index, tuple([n.signature for n in nodes]),
-            tuple([x.index for x in operands]), tuple([_leaf_key(x) for x in leaves])), leaves
+            tuple([x.index for x in operands]),
+            tuple([x.type if x.signature.op is not SCALAR else x.signature for x in leaves])), leaves  # `_leaf_key`, spelled out
 
 
 def _leaf_key(x: Node):

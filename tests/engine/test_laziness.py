@@ -206,3 +206,13 @@ def test_explain_a_function():
     assert "exp" in diya.explain(lambda: (x.exp() + 1).tolist())["graph"]
     with pytest.raises(TypeError, match="takes a tensor or a function"):
         diya.explain(3)
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: x.erf(), lambda x: x.exp() * 2 + x, lambda x: x.half().tanh(), lambda x: x.double() / 3,
+    lambda x: (x * 100).int() // 7, lambda x: x > 0.5, lambda x: diya.where(x > 0, x, -1.0),
+    lambda x: x.bfloat16() + x.bfloat16(), lambda x: diya.complex(x, -x) * 2])
+def test_large_arrays_are_interpreted_in_pieces(function):
+    x = diya.randn(600, 1000)
+    with engine.Tier(0):
+        assert diya.equal(function(x)[-1], function(x[-1])) and diya.equal(function(x)[0], function(x[0]))

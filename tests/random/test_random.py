@@ -356,3 +356,19 @@ def test_philox_states_do_not_overlap_and_leave_the_words_alone():
     assert [generator.philox_state(n) for n in (5, 4, 1, 0, 9)] == [(3, 0), (3, 2), (3, 3), (3, 4), (3, 4)]
     assert np.array_equal(generator.words32(4), Generator().manual_seed(3).words32(4))
     assert generator.manual_seed(3).philox_state(1) == (3, 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_many_numbers_are_drawn_in_pieces(dtype, monkeypatch):
+    d = getattr(dtypes, dtype)
+
+    def draws():
+        out = []
+        for n in (100_003, 1 << 16):
+            g = Generator().manual_seed(n)
+            out += [sampling.normal(g, (n,), d), sampling.uniform(g, (n,), d, -2.0, 3.0), sampling.normal(g, (7,), d)]
+        return out
+    whole = draws()
+    monkeypatch.setattr(sampling, "_PIECE", 1 << 12)
+    for a, b in zip(draws(), whole, strict=True):
+        np.testing.assert_array_equal(a, b)

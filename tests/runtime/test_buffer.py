@@ -143,3 +143,12 @@ def test_borrowed_memory_is_aliased():
     b.typed((12,), np.dtype("f4"))[0] = 99
     assert x[0, 0] == 99 and b.address == x.ctypes.data
     assert Buffer.of(x.T).address != x.ctypes.data
+
+
+def test_an_interpreted_program_leaves_little_behind():
+    stats = buffer.stats
+    blocks = [buffer.allocate(40 << 20) for _ in range(4)]
+    del blocks
+    assert stats()["reserved_bytes.current"] - stats()["allocated_bytes.current"] >= 160 << 20
+    buffer.after_a_first_run()
+    assert stats()["reserved_bytes.current"] - stats()["allocated_bytes.current"] <= 64 << 20

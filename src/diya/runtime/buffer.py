@@ -189,10 +189,10 @@ class Pool:
             if not blocks:
                 del self._free[size]  # so that it counts as new when it comes again
 
-    def empty_cache(self) -> None:
+    def empty_cache(self, kept: int = 0) -> None:
         with self._lock:
             self._collect()
-            self._release(0)
+            self._release(self.live + kept if kept else 0)
 
     def stats(self) -> dict[str, int]:
         with self._lock:
@@ -223,6 +223,12 @@ def allocate(nbytes: int) -> Buffer:
 def empty_cache() -> None:
     """Gives memory that no tensor uses back to the system."""
     _pool.empty_cache()
+
+
+def after_a_first_run() -> None:
+    """Gives most of what no tensor uses back: an interpreted program needs memory of other sizes than compiled ones."""
+    if _pool.reserved - _pool.live > _FLOOR:
+        _pool.empty_cache(_FLOOR // 4)
 
 
 def stats() -> dict[str, int]:
