@@ -500,3 +500,16 @@ def test_a_module_that_writes_down_what_it_saw_is_not_remembered():
     for i in range(5):
         y = m(torch.randn(2, 4))
         assert m.calls == i + 1 and m.last is y
+
+
+def test_inputs_with_one_place_on_the_tape():
+    x = torch.randn(3, requires_grad=True)
+    a = x * 2
+    b = torch.zeros(3)
+    b.copy_(a)
+    f = lambda a, b: [a * 1, b * 3, a + b, a.sin(), b.cos()]
+    watched = Watched(f)
+    for pick in ((0, 1), (0, 2, 3), (4,), (1, 2, 3, 4)):
+        got, want = (torch.autograd.grad(sum((g(a, b)[k]).sum() for k in pick), x, retain_graph=True)[0] for g in (watched, f))
+        torch.testing.assert_close(got, want)
+    assert watched.captures == 1

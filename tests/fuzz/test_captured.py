@@ -39,12 +39,12 @@ class Case:
                 self.machine.tensors[step.out] = self.leaves[-1] * 1
 
     def step(self):
-        """What the function returns, and gradients; or the class of what it raises."""
+        """What the function returns, and gradients (which may lie otherwise); or the class of what it raises."""
         try:
             out = self.function(self.machine.tensors, self.inside)
             chosen = [t for t in out if t.requires_grad][:self.chosen]
             if chosen:
-                out = out + [diya.zeros(()) if g is None else g for g in diya.autograd.grad(
+                out = out + [diya.zeros(()) if g is None else g.contiguous() for g in diya.autograd.grad(
                     sum((t * t).sum() for t in chosen), self.leaves, allow_unused=True, retain_graph=True)]
             return out
         except RuntimeError as error:

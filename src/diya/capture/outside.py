@@ -69,12 +69,16 @@ def content(t: Tensor) -> Node | None:
     return engine.append(PRIMITIVES["view"], (node,), ((span,), (1,), t._offset))
 
 
+def _strides(t: Tensor) -> tuple[int, ...] | None:
+    """A tensor's strides, if they are not those of a dense one."""
+    return None if t._strides is None or tuple(t._strides) == t._type.strides else tuple(t._strides)
+
+
 def content_like(t: Any, layout: Layout) -> Node | None:
     """The content of a tensor, if it has that layout."""
     if t._type is not layout.type or t.requires_grad is not layout.requires_grad:
         return None
-    contiguous = t._strides is None or views.is_contiguous(t._type.shape, t._strides)
-    if (None if contiguous else t._strides) != layout.strides:
+    if _strides(t) != layout.strides:
         return None
     node = content(t)
     return node if node is not None and node.type is layout.content else None
@@ -199,13 +203,12 @@ class Outside:
         else:
             name = self._variable(access)
             self.check(f"{name}.__class__ is {self.constant(kind)}")
-        contiguous = t._strides is None or views.is_contiguous(t._type.shape, t._strides)
-        layout = Layout(t._type, None if contiguous else t._strides, t.requires_grad, found.type)
+        layout = Layout(t._type, _strides(t), t.requires_grad, found.type)
         node = self.placeholder(found.type)
         stand_in = object.__new__(kind)
         stand_in._storage, stand_in._type, stand_in._rg = Storage(node), t._type, t.requires_grad
-        if not contiguous:
-            stand_in._strides = t._strides
+        if layout.strides is not None:
+            stand_in._strides = layout.strides
         made = Input(name, t, fixed, stand_in, node, layout, t._strides is None and found is t._storage.node)
         self._by_tensor[id(t)] = self._by_stand_in[id(stand_in)] = made
         i = len(self.inputs)

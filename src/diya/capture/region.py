@@ -183,7 +183,7 @@ class CompiledBackward(NodeBase):
         results: list[Any] = [None] * len(self.edges)
         captures: dict = {}
         for i, e in enumerate(self.edges):
-            captures.setdefault(e, []).append(i)
+            captures.setdefault(e, [i])  # once, where several inputs have one place on the tape
         ends = frozenset([e[0] for e in self.edges])
         walk.run([edge_of(t) for t, _ in pairs], [g for _, g in pairs], False, True, captures, results, False, ends)  # type: ignore[misc]
         return tuple(results)
