@@ -306,3 +306,19 @@ def test_aarch64_assembly():
                                None, features.AARCH64, (0, 1, 2))[0]
     text = load.assembly(launch.text("kernel"), features.AARCH64)
     assert "fmla" in text and "kernel:" in text
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("n", [5, 16, 17, 33, 40, 48, 49, 65, 96, 200])
+def test_tiles_of_halves(dtype, n):
+    import diya
+    d = getattr(diya, dtype)
+    diya.manual_seed(n)
+    x, w, b = (diya.randint(-8, 9, s).to(d) for s in ((45, 27), (27, n), (45, n)))
+    images, filters = (diya.randint(-4, 5, s).to(d) for s in ((4, 5, 5, 5), (4, 8, 3, 3, 3)))
+    for call in (lambda *t: t[0] @ t[1] * 2 + t[2], lambda *t: diya.nn.functional.conv_transpose3d(t[3], t[4])):
+        with diya.engine.Tier(1):
+            got = call(x, w, b, images, filters).float()
+        with diya.engine.Tier(0):
+            want = call(*(t.double() for t in (x, w, b, images, filters)))
+        assert (got - want).abs().max() <= 2.0 ** (-7 if dtype == "bfloat16" else -10) * want.abs().max()

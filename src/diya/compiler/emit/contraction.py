@@ -135,8 +135,12 @@ class Form(NamedTuple):
     @property
     def lines(self) -> int:
         """At least the lines of those that a tile meets, a power of two."""
-        row = sum(self.tile.width * c.dtype.itemsize // 64 for _, c in self.near())
+        row = sum(self.lines_of_row(c) for _, c in self.near())
         return 1 << (self.tile.height * row - 1).bit_length() if row else 0
+
+    def lines_of_row(self, c: Access) -> int:
+        """Of an array, what a row of the tile meets."""
+        return -(-self.tile.width * c.dtype.itemsize // 64)
 
     def streams(self, group: str) -> list[str]:
         """The streams that a group's index variables have a part in; ``t`` is the number of the tap."""
@@ -1075,13 +1079,13 @@ class Kernel:
         them to the cache one by one, since all at once would have to wait for one another."""
         f, form = self.f, self.form
         near = [(t, c, self.b.memory(c.dtype), self.origin(alongs[t][0])) for t, c in form.near()]
-        step = sum(c.dtype.itemsize * form.tile.width // 64 for _, c in form.near())
+        step = sum(form.lines_of_row(c) for _, c in form.near())
         with f.loop(0, height if near else 0) as r:
             number = f.mul(r.i, step)
             for t, c, elem, first in near:
                 base = f.at(elem, pointers[f"c{t}"], f.add(rows.scalar(f"c{t}", f.add(row, r.i)), first))
-                for line in range(0, form.tile.width * c.dtype.itemsize, 64):
-                    f.store("ptr", f.at("i8", base, line), f.at("ptr", self.lines, number))
+                for line in range(form.lines_of_row(c)):
+                    f.store("ptr", f.at("i8", base, 64 * line), f.at("ptr", self.lines, number))
                     number = f.add(number, 1)
 
     def _kept(self, part, row, column) -> str:
