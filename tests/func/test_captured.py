@@ -204,3 +204,12 @@ def test_ensembles_are_captured():
         remembered = next(c.cell_contents for c in forward.__closure__ if isinstance(c.cell_contents, capture.Remembered))
         assert remembered.regions, remembered.reason
     torch.autograd.grad(found.sum(), list(params.values()))
+
+
+def test_what_vjp_made_outside_is_not_captured():
+    w = torch.ones(3)
+    _, pull = vjp(lambda t: t * w, torch.ones(3))
+    compiled = torch.compile(lambda g: pull(g)[0])
+    for _ in range(3):
+        assert torch.equal(compiled(torch.ones(3)), w)
+    assert not compiled._diya_compiled.regions

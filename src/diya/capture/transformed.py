@@ -25,8 +25,10 @@ def call(objects: Objects, function: FunctionType, args: tuple, kwargs: dict) ->
     if function.__name__ == "functional_call":
         return _functional_call(objects, *args, **kwargs)
     if function.__name__ in _TRANSFORMS and args:
-        return function(_evaluated(objects, args[0]), *map(objects.native, args[1:]), **_natives(objects, kwargs))
-    if function.__name__ in ("pull", "derivative"):  # what vjp and linearize made inside
+        made = function(_evaluated(objects, args[0]), *map(objects.native, args[1:]), **_natives(objects, kwargs))
+        objects.fresh |= {id(f): f for f in made if isinstance(f, FunctionType)} if isinstance(made, tuple) else {}
+        return made
+    if id(function) in objects.fresh:  # what vjp and linearize made inside
         return function(*map(objects.native, args), **_natives(objects, kwargs))
     raise NotCapturable(f"calls {function.__module__}.{function.__qualname__}")
 
