@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from .. import engine
 from ..autograd.modes import modes
 from ..engine import NotCapturable
-from .region import Region, capture
+
+if TYPE_CHECKING:  # imported when something is captured: many programs end before
+    from .region import Region
 
 MAX_REGIONS = 8   # of one function: more kinds of calls than that run as they are written
 MAX_FAILURES = 2  # captures that failed, after which none is tried
@@ -64,6 +66,7 @@ class Compiled:
         return True
 
     def _capture(self, args: tuple, kwargs: dict) -> tuple | None:
+        from .region import capture
         try:
             region = capture(self.subject, args, kwargs, self.hidden)
             self._check(region)
