@@ -152,3 +152,15 @@ def test_an_interpreted_program_leaves_little_behind():
     assert stats()["reserved_bytes.current"] - stats()["allocated_bytes.current"] >= 160 << 20
     buffer.after_a_first_run()
     assert stats()["reserved_bytes.current"] - stats()["allocated_bytes.current"] <= 64 << 20
+
+
+def test_workspaces():
+    a = buffer.workspace("test", 1000)
+    b = buffer.workspace("test", 1000)  # as by a program that runs while another does
+    assert a is not b and a.nbytes >= 1000
+    buffer.put_back("test", a)
+    assert buffer.workspace("test", 500) is a
+    buffer.put_back("test", a)
+    assert buffer.workspace("test", 5000).nbytes >= 5000
+    buffer.put_back("test", buffer.allocate(buffer.KEPT + 1))
+    assert buffer.workspace("test", 10).nbytes < buffer.KEPT

@@ -21,7 +21,7 @@ from typing import Any
 from .. import interpret
 from ..counters import counters
 from ..graph import SCALAR, Graph
-from ..runtime.buffer import Buffer, allocate
+from ..runtime.buffer import Buffer, allocate, put_back, workspace
 from ..runtime.cpu import features, load, replay
 from . import lower as lowering
 from . import optimise as optimisation
@@ -174,7 +174,7 @@ class Program:
         counters.kernels_launched += self.counts["kernels"]
         block = self._block[:]
         base = block.buffer_info()[0]
-        arena = allocate(planned.arena) if planned.arena else None
+        arena = workspace("arena", planned.arena) if planned.arena else None
         if self._scalars:
             self._write_scalars(block, [arguments[k] for k in self._scalars])
         made: dict[int, Buffer] = {}
@@ -196,6 +196,8 @@ class Program:
         except (replay.Fault, _HostFailure):
             # Something in the data is wrong. The interpreter says what, and computes what does not depend on it.
             return interpret.run(self.graph, arguments)
+        if arena is not None:
+            put_back("arena", arena)
         last = FIRST + len(arguments)
         return [made[slot] if slot >= last else arguments[slot - FIRST] for slot in planned.outputs]
 

@@ -220,6 +220,31 @@ def allocate(nbytes: int) -> Buffer:
     return _pool.allocate(nbytes)
 
 
+KEPT = 1 << 18  # bytes of a workspace that a thread keeps
+
+
+class _Workspaces(threading.local):
+    """Of each thread: memory that programs used until they ended, for the next one."""
+
+    def __init__(self):
+        self.kept: dict[str, Buffer] = {}
+
+
+_workspaces = _Workspaces()
+
+
+def workspace(purpose: str, nbytes: int) -> Buffer:
+    """At least so many bytes, to be given back by `put_back` when the program has ended."""
+    found = _workspaces.kept.pop(purpose, None)
+    return found if found is not None and found.nbytes >= nbytes else allocate(nbytes)
+
+
+def put_back(purpose: str, buffer: Buffer) -> None:
+    """Keeps a workspace for the thread's next program, if it is small."""
+    if buffer.nbytes <= KEPT:
+        _workspaces.kept[purpose] = buffer
+
+
 def empty_cache() -> None:
     """Gives memory that no tensor uses back to the system."""
     _pool.empty_cache()

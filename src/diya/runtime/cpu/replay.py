@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..buffer import allocate
+from ..buffer import put_back, workspace
 from . import threads as _threads
 from .native import FAULT_IR, SHARE
 
@@ -75,8 +75,9 @@ class Replay:
         else:
             threads = 1
         if self._scratch:
-            scratch = allocate(self._scratch * threads)
+            scratch = workspace("scratch", self._scratch * threads)
             failed = _native()(self._address, slots, scratch.address, threads)
+            put_back("scratch", scratch)
         else:
             failed = _native()(self._address, slots, 0, threads)
         if failed:
