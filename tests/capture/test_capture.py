@@ -513,3 +513,25 @@ def test_inputs_with_one_place_on_the_tape():
         got, want = (torch.autograd.grad(sum((g(a, b)[k]).sum() for k in pick), x, retain_graph=True)[0] for g in (watched, f))
         torch.testing.assert_close(got, want)
     assert watched.captures == 1
+
+
+def test_attributes_of_a_remembered_module_may_move():
+    m, x = net().eval(), torch.randn(2, 4)
+    for _ in range(3):
+        m(x)
+    assert count(m) == 1
+    other = object.__new__(nn.Sequential)
+    other.__dict__.update(m.__dict__)
+    other._modules = {"0": nn.Linear(4, 2)}
+    for _ in range(3):
+        same(other(x), other._modules["0"](x))
+
+    class Doubled(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) * 2
+    want = m[3](m[1](m[0](x)) * 1)
+    torch.testing.assert_close(m(x), want)
+    m[3].__class__ = Doubled
+    torch.testing.assert_close(m(x), want * 2)
+    copied = __import__("copy").deepcopy(m.__dict__)
+    assert copied["_remembered"] is None

@@ -109,6 +109,9 @@ class Remembered(Compiled):
             return self.function(*args, **kwargs)
         return super().__call__(args, kwargs)
 
+    def __reduce__(self):  # a copy of the module starts anew
+        return type(None), ()
+
     def _as_written(self, args: tuple, kwargs: dict) -> Any:
         modes.called = True
         try:

@@ -187,6 +187,8 @@ class Objects:
                 raise AttributeError(name)
             return self.call(raw.fget, (obj,), {})
         text, fixed = known or ("", True)
+        if known and fixed:
+            outside.check(f"{text}.__class__ is {outside.constant(cls)}")
         if hasattr(type(raw), "__set__"):  # a slot
             return outside.load(f"{text}.{name}", getattr(obj, name), fixed) if known else getattr(obj, name)
         own: Any = getattr(obj, "__dict__", None)

@@ -511,7 +511,7 @@ class Module:
                 or _global_backward_pre_hooks):
             return self._call_impl(*args, **kwargs)
         remembered = self._remembered
-        if remembered is None:
+        if remembered is None or remembered is not False and remembered.subject is not self:  # a copy of another's attributes
             remembered = _remembered(self)
         return remembered(args, kwargs) if remembered else self.forward(*args, **kwargs)
 
