@@ -192,7 +192,7 @@ class Objects:
         if hasattr(type(raw), "__set__"):  # a slot
             return outside.load(f"{text}.{name}", getattr(obj, name), fixed) if known else getattr(obj, name)
         own: Any = getattr(obj, "__dict__", None)
-        table = f"{outside.constant(own)}" if fixed and known else f"{text}.__dict__"
+        table = self._table(text, own) if fixed and known and own is not None else f"{text}.__dict__"
         if own is not None and name in own:
             return outside.load(f"{table}[{name!r}]", own[name], fixed) if known else own[name]
         if raw is not ABSENT:
@@ -221,6 +221,12 @@ class Objects:
         if known:
             outside.check(f"not hasattr({text}, {name!r})")
         raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+
+    def _table(self, text: str, own: dict) -> str:
+        """The name of the attributes of an object that must be the same."""
+        name = self.outside.constant(own)
+        self.outside.check(f"{text}.__dict__ is {name}")
+        return name
 
     def set_attribute(self, obj: Any, name: str, value: Any) -> None:
         if id(obj) not in self.fresh or type(obj).__setattr__ is not object.__setattr__:
@@ -419,7 +425,7 @@ class Objects:
         from ..nn.modules import module as hooks
         outside = self.outside
         own = vars(module)
-        table = outside.constant(own)
+        table = self._table(outside.constant(module), own)
         for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
             if own[name]:
                 raise NotCapturable(f"calls a {cls.__name__} that has hooks")
