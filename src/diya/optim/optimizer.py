@@ -7,7 +7,7 @@ import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from copy import deepcopy
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -332,6 +332,16 @@ def number(value: Any) -> float:
     return value.item()  # type: ignore[return-value]
 
 
+def _replace(target: Tensor, value: Node) -> None:
+    """Makes ``value`` the content of a tensor."""
+    storage = target._storage
+    if storage.exports is None and target._strides is None and storage.node.type is value.type:
+        storage.node = value  # as `_write`, spelled out
+        storage.version += 1
+    else:
+        target._write(value)
+
+
 def set_number(tensor: Tensor, value: float) -> float:
     """Makes ``value`` the content of a 0-dim tensor, as an argument of the program; returns it as the dtype rounds "
       "it."""
@@ -432,75 +442,78 @@ class RuleOptimizer(Optimizer):
         made: list[tuple] = []        # flags and numbers of each plan
         work: list[tuple] = []        # a parameter, its state, the tensors to replace, its plan
         values: list[Node] = []       # the gradient and those tensors, of one parameter after the other
+        state_of, tensors = self.state_of, self.tensors
+        latest, at = None, 0
         for p in group["params"]:
             grad = p._grad
             if grad is None:
                 continue
-            if grad.is_sparse:
+            if grad.__class__ is not Tensor and grad.is_sparse:
                 self.update_sparse(p, grad, group)
                 continue
-            state = self.state_of(p, group)
+            state = state_of(p, group)
             if not state:
                 self.begin(p, grad, state, group)
             dtype = p._type.dtype
-            step = number(state["step"]) + 1 if counts else 0.0
-            key = (step, dtype, *[number(state[name]) for name in names]) if names else (step, dtype)
-            at = plans.get(key)
-            if at is None:
-                at = plans[key] = len(made)
-                made.append(self._plan_nodes(group, key, False))
+            counter = state["step"] if counts else None
+            key = (0.0 if counter is None else number(counter) + 1, dtype)
+            if names:
+                key += tuple([number(state[name]) for name in names])
+            if key != latest:
+                latest = key
+                found = plans.get(key)
+                if found is None:
+                    found = plans[key] = len(made)
+                    made.append(self._plan_nodes(group, key, False))
+                at = found
             new, count = made[at][2:]
-            if counts:
-                counter = state["step"]
-                counter._write(count if counter._type.dtype is diya.float32 else engine.scalar(step, counter.dtype))
-            for name, value in zip(names, new, strict=True):
-                set_number(state[name], value)
-            targets = self.tensors(p, state, group)
+            if counter is not None:
+                _replace(counter, count if counter._type.dtype is diya.float32 else engine.scalar(key[0], counter.dtype))
+            for i, name in enumerate(names):
+                set_number(state[name], new[i])
+            targets = tensors(p, state, group)
             if dtype.is_complex:
                 grad, targets = diya.view_as_real(grad), [diya.view_as_real(t) for t in targets]
             values.append(grad._value())
             values += [t._value() for t in targets]
             work.append((p, state, targets, at))
         if work:
-            results = iter(self._results(made, work, values))
+            flat, sizes = self._results(made, work, values)
+            made_values, size = iter(flat), iter(sizes)
             for p, state, targets, _ in work:
-                made_here = next(results)
-                for target, value in zip(targets, made_here, strict=False):
-                    storage = target._storage
-                    if storage.exports is None and target._strides is None and storage.node.type is value.type:
-                        storage.node = value  # as `_write`, spelled out
-                        storage.version += 1
-                    else:
-                        target._write(value)
-                if len(made_here) > len(targets):
-                    self._adopt(p, state, made_here[len(targets)], False)
+                for target in targets:
+                    _replace(target, next(made_values))
+                if next(size) > len(targets):
+                    self._adopt(p, state, next(made_values), False)
 
-    def _results(self, plans: list[tuple], work: list[tuple], values: list[Node]) -> list[tuple]:
-        """What the rule gives for each parameter. The same for parameters of the same types is recorded again without
-        running it."""
-        numbers = [k for _, ks, _, _ in plans for k in ks]
-        inputs = numbers + values
+    def _results(self, plans: list[tuple], work: list[tuple], values: list[Node]) -> tuple[list[Node], list[int]]:
+        """What the rule gives, of one parameter after the other, and how many for each. The same for parameters of the same
+        types is recorded again without running it."""
+        inputs = [k for _, ks, _, _ in plans for k in ks] + values
         key = (self.rule, tuple([flags for flags, *_ in plans]), tuple([(at, len(targets)) for _, _, targets, at in work]),
                tuple([v.type for v in inputs]))
+        distinct = len(set(inputs)) == len(inputs)
         found = _updates.get(key)
-        if found is not None and len(set(inputs)) == len(inputs):
+        if found is not None and distinct:
             recorded, sizes = found
-            flat = iter(recorded.replay(inputs))
-            return [tuple(islice(flat, n)) for n in sizes]
-        results, at = [], 0
+            return recorded.replay(inputs), sizes
+        flat: list[Node] = []
+        sizes, at = [], 0
         with recording.Capture(inputs) as capture:
             for _, _, targets, plan in work:
                 flags, ks, _, _ = plans[plan]
                 end = at + 1 + len(targets)
-                results.append(self.rule(flags, ks, *values[at:end]))
+                made = self.rule(flags, ks, *values[at:end])
+                flat += made
+                sizes.append(len(made))
                 at = end
-        if len(set(inputs)) == len(inputs):
-            recorded = capture.recording([v for r in results for v in r])
+        if distinct:
+            recorded = capture.recording(flat)
             if recorded is not None:
                 if len(_updates) >= MAX_UPDATES:
                     _updates.clear()
-                _updates[key] = recorded, [len(r) for r in results]
-        return results
+                _updates[key] = recorded, sizes
+        return flat, sizes
 
     def _update_on_tape(self, group: dict[str, Any]) -> None:
         """`_update_group` in tensor arithmetic, for gradients of the update itself."""
