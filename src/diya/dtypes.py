@@ -13,12 +13,13 @@ class dtype:
     dtype in which the interpreter does arithmetic (half precisions compute in float32 and round once, as PyTorch does on the CPU).
     """
 
-    __slots__ = ("name", "itemsize", "kind", "numpy", "compute", "rank")
+    __slots__ = ("name", "itemsize", "kind", "numpy", "compute", "rank", "plain")
 
     def __init__(self, name: str, itemsize: int, kind: str, numpy: str, rank: int, compute: str | None = None):
         self.name, self.itemsize, self.kind, self.rank = name, itemsize, kind, rank
         self.numpy = np.dtype(numpy)
         self.compute = np.dtype(compute or numpy)
+        self.plain = self.numpy == self.compute  # whether what lies in memory is what numpy computes with
 
     @property
     def is_floating_point(self) -> bool:

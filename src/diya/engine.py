@@ -2,7 +2,7 @@
 
 ``record`` infers, raises at once, and appends. ``flush`` (an observation, ``optimizer.step()``, a bound on what is
 pending) turns the pending nodes that somebody still needs into a program (see `diya.structure`); the first time a program is
-met it is interpreted, from the second time on it runs compiled (see ``Tier``).
+met it is interpreted, later it runs compiled (see ``Tier``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from math import prod
 from typing import Any
 
 from . import background, interpret
@@ -30,6 +31,8 @@ MAX_SIGNATURES = 1 << 17
 LARGE_VIEW = 1 << 14            # elements from which on copying a view is compiled
 MAX_PROGRAM_NODES = 50_000      # of all programs in the cache together: some 100 MB
 MAX_TRACE_NODES = 100_000       # of all structures in the cache together: some 20 MB
+PATIENCE = 2                    # meetings of a program of little work, before compiling it pays
+LITTLE, LITTLE_NODES = 1 << 17, 256  # its operations, and its nodes
 
 _SIGINT = _signal.SIGINT
 _lock = threading.RLock()
@@ -278,7 +281,7 @@ listeners: list = []  # each is called with the graph of every program that runs
 class Program:
     """What is known of one key: its graph, how often it was met, and its compiled form once there is one."""
 
-    __slots__ = ("graph", "met", "compiled", "job", "native")
+    __slots__ = ("graph", "met", "compiled", "job", "native", "little")
 
     def __init__(self, graph: Graph):
         self.graph, self.met = graph, 0
@@ -287,6 +290,21 @@ class Program:
         # Whether any of it would run as native code at all, and is worth it: copies of views are, if they are large.
         self.native = any(n.op.kind in ("elementwise", "reduce", "contract", "index", "scan") or
                           n.op.kind == "view" and n.type.numel >= LARGE_VIEW for n in graph.code)  # pyright: ignore[reportAttributeAccessIssue]
+        self.little = len(graph.code) <= LITTLE_NODES and _work(graph) <= LITTLE
+
+    def worth_compiling(self, observed: bool) -> bool:
+        """``observed``: somebody looks at a value, so that Python may take another way each time, with other sizes."""
+        if not self.native:
+            return False
+        if observed and self.little:
+            return self.met > PATIENCE
+        return self.met > 1 or familiar(self.graph, observed)
+
+
+def _work(graph: Graph) -> int:
+    """Roughly how many operations a graph is."""
+    return sum([prod(n.attrs.sizes) if n.op.kind == "contract" else n.type.numel if n.type.__class__ is Type else LITTLE
+                for n in graph.code if n.inputs])  # pyright: ignore[reportAttributeAccessIssue]
 
 
 _programs = Bounded(MAX_PROGRAM_NODES)
@@ -457,7 +475,7 @@ checks = bool(int(os.environ.get("DIYA_VERIFY", "0") or 0))
 class Tier:
     """``with Tier(0)`` interprets everything in the block, ``Tier(1)`` compiles at the first meeting; ``DIYA_TIER``
     does it for the process. Unpinned (None), history decides: interpreted when first met (unless it is like a program that
-    was met before: see `diya.familiar`), compiled from then on."""
+    was met before: see `diya.familiar`), compiled from then on; later where that is little work (see ``PATIENCE``)."""
 
     pinned: int | None = {"": None, "0": 0, "1": 1}[os.environ.get("DIYA_TIER", "")]
 
@@ -501,7 +519,7 @@ def run_program(program: Program, arguments: list, observed: bool) -> list:
         listener(program.graph)
     tier = Tier.pinned
     if tier is None:
-        tier = 1 if program.native and (program.met > 1 or familiar(program.graph, observed)) else 0
+        tier = 1 if program.worth_compiling(observed) else 0
         if program.met == 1 and tier == 0 and not observed and program.native and compiler() is not None:
             # A step of a loop: it will come again, and its code is made meanwhile.
             note(program.graph)

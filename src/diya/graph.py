@@ -78,14 +78,17 @@ class Type:
 
 
 _types: WeakValueDictionary[tuple, Type] = WeakValueDictionary()
+_alive = _types.data.get  # pyright: ignore[reportAttributeAccessIssue]  # the dictionary's own `get` is a Python function
 
 
 def type_of(shape: tuple[int, ...], dtype: dtype) -> Type:
-    key = (tuple(shape), dtype)
-    found = _types.get(key)
-    if found is None:
-        found = _types.setdefault(key, Type(Size(shape), dtype))
-    return found
+    key = (shape if shape.__class__ is Size else tuple(shape), dtype)
+    known = _alive(key)
+    if known is not None:
+        found = known()
+        if found is not None:
+            return found
+    return _types.setdefault(key, Type(Size(shape), dtype))
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:

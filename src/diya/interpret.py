@@ -20,6 +20,8 @@ _UPDATES = ("write", "index_put", "scatter")
 def scalar_array(value, type: Type) -> np.ndarray:
     """A scalar argument as a 0-dim array of the buffer's dtype."""
     d = type.dtype
+    if value.__class__ is float and d.kind == "f" and d.plain and -1e38 < value < 1e38:
+        return np.array(value, d.numpy)
     if d.kind in "ui" and isinstance(value, int):
         bits = d.itemsize * 8
         value = (value + (1 << (bits - 1) if d.kind == "i" else 0)) % (1 << bits) - (1 << (bits - 1) if d.kind == "i" else 0)
@@ -44,11 +46,15 @@ def _apply(op: Primitive, attrs, types, type, arrays, overwrite: bool, out: np.n
     """One primitive on buffers' arrays, to buffers' arrays of exactly the inferred types; in ``out``, if that is given."""
     if out is not None:
         return op.interpret(attrs, *arrays, out=out)  # pyright: ignore[reportOptionalCall]
-    if op.kind == "elementwise" and not op.raw and op.name not in ("cast", "bitcast") and type.numel >= 4 * PIECE and all(
-            [a.ndim == 0 or a.shape == type.shape and a.flags.c_contiguous for a in arrays]):
+    if op.kind == "elementwise" and type.__class__ is Type and type.numel >= 4 * PIECE and not op.raw \
+            and op.name not in ("cast", "bitcast") and all(
+                [a.ndim == 0 or a.shape == type.shape and a.flags.c_contiguous for a in arrays]):
         return _in_pieces(op, attrs, types, type, arrays)
     if not op.raw:
-        arrays = [load_array(a, t.dtype) for a, t in zip(arrays, types, strict=True)]
+        for k, t in enumerate(types):
+            if t.__class__ is Type and not t.dtype.plain:
+                arrays = list(arrays)
+                arrays[k] = load_array(arrays[k], t.dtype)
     if op.name in _UPDATES:
         out = op.interpret(attrs, *arrays, overwrite=overwrite)  # pyright: ignore[reportOptionalCall]
     elif op.kind in ("source", "view", "fold") or op.name in ("cast", "bitcast"):
@@ -76,6 +82,8 @@ def _in_pieces(op: Primitive, attrs, types, type, arrays) -> np.ndarray:
 
 def _finish(out, type: Type, raw: bool) -> np.ndarray:
     out = np.asarray(out)
+    if type.dtype.plain and out.dtype == type.dtype.numpy:
+        return out
     if raw and out.dtype == type.dtype.numpy:
         return out
     return store_array(out, type.dtype)
@@ -112,9 +120,10 @@ def _room(type: Type, types: list[Type], arrays, free: list[bool]) -> np.ndarray
 
 def _apart(a: np.ndarray, arrays) -> bool:
     """Whether an array, made of others, has memory of its own, and each element a place of its own in it."""
-    if not a.flags.writeable or any(isinstance(x, tuple) for x in arrays):  # a pick is one of several results
+    flags = a.flags
+    if not flags.writeable or arrays and arrays[0].__class__ is tuple:  # a pick is one of several results
         return False
-    if not a.flags.c_contiguous and overlaps_itself(a.shape, a.strides):
+    if not flags.c_contiguous and overlaps_itself(a.shape, a.strides):
         return False
     return a.base is None or not any(np.may_share_memory(a, x) for x in arrays)
 
@@ -177,7 +186,7 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
         last[j] = len(code)
     values: list = [None] * len(code)
     owned = [False] * len(code)
-    out = None
+    out, failures = None, False
     given = iter(arguments)
     with np.errstate(all="ignore"):
         for i, n in enumerate(code):
@@ -187,23 +196,25 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
                 values[i] = scalar_array(next(given), n.type)
             elif i in last:
                 arrays = [values[j] for j in n.inputs]
-                failed = next((a for a in arrays if isinstance(a, Exception)), None)
-                # In place only where nobody else holds the array: neither a later reader nor a numpy view of it (which
-                # holds what the memory belongs to).
-                free = [owned[j] and last[j] == i and sys.getrefcount(arrays[k]) <= 3
-                        and (arrays[k].base is None or sys.getrefcount(arrays[k].base) <= 2) for k, j in enumerate(n.inputs)]
+                failed = next((a for a in arrays if isinstance(a, Exception)), None) if failures else None
+                # In place only where it pays, and nobody else holds the array: neither a later reader nor a numpy view of it
+                # (which holds what the memory belongs to).
+                free = [] if n.type.__class__ is Type and n.type.nbytes < SMALL else [
+                    owned[j] and last[j] == i and sys.getrefcount(arrays[k]) <= 3
+                    and (arrays[k].base is None or sys.getrefcount(arrays[k].base) <= 2) for k, j in enumerate(n.inputs)]
                 overwrite = bool(free) and free[0]
                 if failed is None:
                     try:
                         types = [code[j].type for j in n.inputs]
-                        out = _room(n.type, types, arrays, free) if n.op.interpret.__class__ is Ufunc else None
+                        out = _room(n.type, types, arrays, free) if free and n.op.interpret.__class__ is Ufunc else None
                         values[i] = _apply(n.op, n.attrs, types, n.type, arrays, overwrite, out)
                     except Exception as error:
                         values[i] = failed = error
+                        failures = True
                         error.__dict__.setdefault("diya_where", n.where)
                 else:
                     values[i] = failed
-                if isinstance(values[i], np.ndarray):
+                if values[i].__class__ is np.ndarray:
                     owned[i] = values[i] is out or overwrite and values[i] is arrays[0] or _apart(values[i], arrays)
             for j in n.inputs:
                 if last[j] == i:

@@ -30,6 +30,7 @@ class Tensor:
     _type: Type
     _strides: tuple[int, ...] | None = None  # None: row-major from the first element of the storage's content
     _offset = 0
+    _gathered: tuple | None = None  # of a small strided view: where its elements were read last, and their value if it was twice
     _rg = False            # wants a gradient, as a leaf or through ``_fn``
     _fn: Any = None        # the node on the tape that made it
     _nr = 0                # which of that node's outputs
@@ -213,14 +214,13 @@ class Tensor:
 
     def _array_of(self, node: Node) -> np.ndarray:
         """This tensor's elements as a strided numpy view of a materialised storage node."""
-        d = self._type.dtype
-        flat = node.value.array
-        strides = self._strides if self._strides is not None else self._type.strides
-        if not self._type.numel:
-            return np.empty(self._type.shape, d.numpy)
-        return np.lib.stride_tricks.as_strided(flat[self._offset * d.itemsize:][:None].view(np.uint8),
-                                               (*self._type.shape, d.itemsize),
-                                               (*(s * d.itemsize for s in strides), 1)).view(d.numpy)[..., 0]
+        type = self._type
+        d = type.dtype
+        if not type.numel:
+            return np.empty(type.shape, d.numpy)
+        item = d.itemsize
+        strides = tuple([s * item for s in (type.strides if self._strides is None else self._strides)])
+        return np.ndarray(type.shape, d.numpy, node.value.array, self._offset * item, strides)
 
     def _view_of(self, node: Node) -> Node:
         """The view of a storage's content that this tensor is, as a node."""
@@ -236,8 +236,15 @@ class Tensor:
             if offset == 0 and node.type is type and strides == type.strides:
                 return node
         if isinstance(node.value, Buffer) and node not in engine.sealed:
-            if _same_strides(type.shape, strides, type.strides):
+            if strides == type.strides or _same_strides(type.shape, strides, type.strides):
                 return engine.leaf_of(node, offset, type)
+            if type.nbytes <= COMPARED_BYTES and self._storage.exports is None and type.numel:
+                what = self._storage, self._storage.version, type, strides, offset
+                if self._gathered is not None and self._gathered[0] == what:
+                    if self._gathered[1] is None:  # it is read again: made dense, once
+                        self._gathered = what, engine.leaf(Buffer.of(np.array(self._array_of(node), order="C")), type)
+                    return self._gathered[1]
+                self._gathered = what, None
             span = views.extent(type.shape, strides, 0)[1] + 1
             if 0 < span < node.type.numel:  # positions relative to the first element: another offset is the same program
                 node, offset = engine.leaf_of(node, offset, type_of((span,), type.dtype)), 0

@@ -91,7 +91,7 @@ def test_a_new_batch_size_compiles_nothing():
 @compiled
 def test_a_warm_disk_cache_compiles_nothing(tmp_path):
     program = ("import diya; from diya import counters, engine\n"
-               "x = diya.arange(1000.).reshape(10, 100)\n"
+               "x = diya.arange(100_000.).reshape(100, 1000)\n"
                "for _ in range(3): (x.exp() @ x.t()).softmax(-1).sum().item()\n"
                "from diya.runtime.cpu import load\n"
                "print(counters.programs_compiled, load.counters.compiled)")

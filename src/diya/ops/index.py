@@ -16,7 +16,7 @@ from ..graph import Node, Type, broadcast_shapes, primitive, type_of
 from ..runtime.arrays import copy, empty
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, _from_array, assign, check_inplace, from_node, view_of, wrap_dim
-from .movement import _SELECT_RULE, cast, slice_dim
+from .movement import _SELECT_RULE, _SLICE_RULE, cast, slice_dim
 from .record import is_number, operator
 
 # -- primitives --------------------------------------------------------------------------------------------------------
@@ -307,7 +307,14 @@ def _getitem_quick(self: Tensor, key) -> Tensor | None:
         return _selected(self, key)
     elif kind is slice and (key.start is None or key.start.__class__ is int) and (key.stop is None or key.stop.__class__ is int) \
             and (key.step is None or key.step.__class__ is int) and not (key.start is None is key.stop):
-        return slice_dim(self, 0, key.start, key.stop, 1 if key.step is None else key.step)
+        step = 1 if key.step is None else key.step
+        if step <= 0:
+            return slice_dim(self, 0, key.start, key.stop, step)
+        start, stop, _ = key.indices(tuple.__getitem__(shape, 0))
+        strides = self._strides or self._type.strides
+        rest = tuple.__getitem__(shape, _REST)
+        return view_of(self, (max(0, -(-(stop - start) // step)), *rest), (strides[0] * step, *strides[1:]),
+                       self._offset + start * strides[0], _SLICE_RULE, dim=0, start=start, step=step)
     return None
 
 

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided as np_as_strided
 
 from .. import dtypes, engine, views
 from ..autograd.modes import modes
@@ -34,7 +33,7 @@ def _strided(flat: np.ndarray, shape, strides, offset) -> np.ndarray:
     if 0 in shape:
         return np.empty(shape, flat.dtype)
     size = flat.itemsize
-    return np_as_strided(flat[offset:], shape, [s * size for s in strides], writeable=True)
+    return np.ndarray(tuple(shape), flat.dtype, flat, offset * size, tuple([s * size for s in strides]))
 
 
 def _interpret_view(attrs, x, type):

@@ -403,7 +403,7 @@ COMPUTE: dict[str, Callable[[DType], DType]] = {
 def finish(node: Node, *operands) -> Tensor:
     """A fresh tensor for an elementwise result, laid out in memory as its operands are."""
     for x in operands:
-        if isinstance(x, Tensor) and x._strides is not None:
+        if isinstance(x, Tensor) and x._strides is not None and x._strides != x._type.strides:
             order = _layout_order(node.type.shape, operands)
             if order is not None:
                 return strided_from_node(node, order)
@@ -535,12 +535,15 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
         def core(input, other):
             if input.__class__ is Tensor and other.__class__ is Tensor:  # the common case, spelled out
                 s, u = input._storage, other._storage
-                x = s.node if s.exports is None else input._read()
-                y = u.node if u.exports is None else other._read()
+                x, y = s.node, u.node
+                strided = input._strides is not None or other._strides is not None
+                if strided or s.exports is not None or u.exports is not None or input._base is not None or other._base is not None \
+                        or x.type is not input._type or y.type is not other._type:
+                    x, y = input._value(), other._value()
                 sig = known.get((x.type, y.type))
-                if sig is not None and x.type is input._type and y.type is other._type and input._strides is None \
-                        and other._strides is None and input._base is None and other._base is None and not engine.debug_lines:
-                    t = from_node(engine.append_known(sig, (x, y)))
+                if sig is not None and not engine.debug_lines:
+                    node = engine.append_known(sig, (x, y))
+                    t = finish(node, input, other) if strided else from_node(node)
                     if differentiable and (input._rg or other._rg) and modes.grad:
                         track(rule, (t,), (input, other), (x, y), {})
                     return t

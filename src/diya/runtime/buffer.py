@@ -57,7 +57,9 @@ class Buffer:
 
     def part(self, start: int, nbytes: int) -> Buffer:
         """``nbytes`` of this buffer's memory from byte ``start`` on."""
-        return Buffer(self.array[start:start + nbytes], self.address + start, self)
+        b = _new(Buffer)
+        b.address, b.nbytes, b.whole, b.span = self.address + start, nbytes, self, (self.array, start)
+        return b
 
     def split(self, spans: list[tuple[int, int]]) -> list[Buffer]:
         """Buffers of their own over disjoint (start, bytes) of this one's memory, which lives as long as one of them."""
@@ -70,7 +72,7 @@ class Buffer:
         return made
 
     def typed(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        return self.array.view(dtype).reshape(shape)
+        return np.ndarray(shape, dtype, self.array)
 
 
 class _Block:
