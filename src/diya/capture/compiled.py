@@ -54,8 +54,10 @@ class Compiled:
                     return region.run(found[0], found[1], lambda: self._as_written(args, kwargs))
         if len(regions) < MAX_REGIONS and self.failures < MAX_FAILURES and self._wanted(args, kwargs):
             found = self._capture(args, kwargs)
-            if found is not None and not engine.carries_batch(found[0]):
-                return regions[-1].run(found[0], found[1], lambda: self._as_written(args, kwargs))
+            if found is not None:
+                region, nodes, tensors = found
+                if not engine.carries_batch(nodes):
+                    return region.run(nodes, tensors, lambda: self._as_written(args, kwargs))
         return self._as_written(args, kwargs)
 
     def _as_written(self, args: tuple, kwargs: dict) -> Any:
@@ -79,7 +81,7 @@ class Compiled:
             found = region.guard(args, kwargs)
             if found is not None:
                 self.regions.append(region)
-                return found
+                return region, *found
             self.reason = NotCapturable("looks at something that is another each time")
         self.failures += 1
         if self.whole:
@@ -105,7 +107,8 @@ class Remembered(Compiled):
         self.met: set = set()
 
     def __call__(self, args: tuple, kwargs: dict) -> Any:
-        if modes.called:  # inside of one that cannot be captured: its parts would be many small pieces
+        # Inside of one that cannot be captured its parts would be many small pieces; a debugger wants to see the Python.
+        if modes.called or sys.gettrace() is not None:
             return self.function(*args, **kwargs)
         return super().__call__(args, kwargs)
 
@@ -120,7 +123,7 @@ class Remembered(Compiled):
             modes.called = False
 
     def _wanted(self, args: tuple, kwargs: dict) -> bool:
-        if not enabled or sys.gettrace() is not None:
+        if not enabled:
             return False
         key = (modes.grad, *[_kind(x) for x in args], *kwargs)
         if key in self.met:

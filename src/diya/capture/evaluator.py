@@ -16,7 +16,7 @@ from typing import Any
 from ..autograd.modes import no_grad, set_grad_enabled
 from ..engine import NotCapturable
 from ..tensor import Tensor
-from .objects import Inside, Objects
+from .objects import PACKAGE, Inside, Objects
 from .syntax import FunctionNode, bound_names, parameters, tree
 
 _BINARY: dict[type, Callable] = {
@@ -33,6 +33,7 @@ _UNARY: dict[type, Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos, 
 _COMPARE: dict[type, Callable] = {ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
                                   ast.Gt: operator.gt, ast.GtE: operator.ge}
 _CONTEXTS = (no_grad, set_grad_enabled, nullcontext)
+_FIXED = (type(None), bool, int, float, str)
 MAX_DEPTH = 120
 
 
@@ -60,9 +61,14 @@ class Evaluator(Objects):
         if node is None:
             raise NotCapturable(f"{function.__qualname__} is a generator, or its source is not there")
         name = self.outside.constant(function)
+        if not function.__code__.co_filename.startswith(PACKAGE):
+            self.outside.check(f"{name}.__code__ is {self.outside.constant(function.__code__)}")
+            for part in ("__defaults__", "__kwdefaults__"):
+                self.outside.check(f"{name}.{part} is {self.outside.constant(getattr(function, part))}")
         scope = f"{name}.__globals__", function.__globals__
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        defaults = [self.outside.load(f"{name}.__defaults__[{i}]", x, True) for i, x in enumerate(function.__defaults__ or ())]
+        defaults = [x if x.__class__ in _FIXED else self.outside.load(f"{name}.__defaults__[{i}]", x, True)
+                    for i, x in enumerate(function.__defaults__ or ())]
         keyword = {k: self.outside.load(f"{name}.__kwdefaults__[{k!r}]", x, True)
                    for k, x in (function.__kwdefaults__ or {}).items()}
         frame = Frame(self, node, scope, None, cells)
@@ -214,8 +220,8 @@ class Frame:
             self.assign(s.target, self.value(s.value))
 
     def run_AugAssign(self, s: ast.AugAssign) -> None:
-        if any(isinstance(n, ast.Call) for n in ast.walk(s.target)):
-            raise NotCapturable("updates in place what a call gives")
+        if any(isinstance(n, (ast.Call, ast.NamedExpr)) for n in ast.walk(s.target)):
+            raise NotCapturable("updates in place what a call gives, or at a place that is assigned there")
         old = self.value(s.target)  # rules of expressions do not ask for the context
         self.assign(s.target, self.evaluator.binary(_IN_PLACE[type(s.op)], old, self.value(s.value), True))
 

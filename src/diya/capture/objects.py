@@ -13,7 +13,16 @@ import operator
 import os
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType, WrapperDescriptorType
+from dataclasses import MISSING
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 from ..autograd.modes import modes, no_grad, set_grad_enabled
@@ -29,13 +38,13 @@ ABSENT: Any = object()
 
 # What cannot change, and whose methods only return values.
 _CONSTANTS = (int, float, complex, bool, str, bytes, type(None), type(...), slice, range, DType, Device, enum.Enum, type)
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_OPERATORS = tuple(_PACKAGE + part for part in (
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OPERATORS = tuple(PACKAGE + part for part in (
     "ops" + os.sep, f"nn{os.sep}functional.py", f"nn{os.sep}attention{os.sep}", "functional.py", "linalg.py", "fft.py",
     "special.py", "tensor.py"))
-_MODULES = tuple(_PACKAGE + part for part in (f"nn{os.sep}modules{os.sep}", f"nn{os.sep}_composed.py", f"nn{os.sep}_recurrent.py",
+_MODULES = tuple(PACKAGE + part for part in (f"nn{os.sep}modules{os.sep}", f"nn{os.sep}_composed.py", f"nn{os.sep}_recurrent.py",
                                               f"autograd{os.sep}modes.py"))
-_TRANSFORMS = _PACKAGE + "func" + os.sep
+_TRANSFORMS = PACKAGE + "func" + os.sep
 # Functions of the package that look at nothing that is not guarded.
 _PURE = ("is_tensor", "is_floating_point", "is_complex", "numel", "can_cast", "is_grad_enabled", "get_default_dtype", "is_storage",
          "is_compiling", "is_dynamo_compiling", "is_exporting", "is_scripting", "is_tracing", "is_autocast_enabled", "result_type",
@@ -135,10 +144,12 @@ class Objects:
             return outside.load(f"{outside.constant(obj)}.{name}", value, True)
         if isinstance(obj, _CONSTANTS) or type(obj) is Size:
             return getattr(obj, name)
-        if isinstance(obj, super):
+        if type(obj) is super:
             value = getattr(obj, name)
-            if type(value) is MethodType:
-                return value
+            if type(value) is MethodType and not isinstance(value.__self__, type):
+                above: Any = obj
+                text = f"super({outside.constant(above.__thisclass__)}, {outside.constant(above.__self_class__)})"
+                return MethodType(outside.load(f"{text}.{name}", value.__func__, True), value.__self__)
             raise NotCapturable(f"reads super().{name}")
         known = outside.name_of(obj)
         if type(obj) in (*CONTAINERS, FunctionType, MethodType, BuiltinFunctionType):
@@ -164,7 +175,11 @@ class Objects:
             leaf = source.tensor.is_leaf
             self.outside.check(f"{source.name}.is_leaf is {leaf}")
             return leaf
-        if name in _TENSOR or name not in t.__dict__ and isinstance(getattr(type(t), name, None), (FunctionType, staticmethod)):
+        if name in _TENSOR:
+            return getattr(t, name)
+        method = getattr(type(t), name, None)
+        if name not in t.__dict__ and isinstance(method, (FunctionType, staticmethod)):
+            self.outside.load(f"{self.outside.constant(type(t))}.{name}", method, True)
             return getattr(t, name)
         if source is not None and name not in ("_storage", "_type", "_rg", "_strides") and not hasattr(Tensor, name):
             own = source.tensor.__dict__
@@ -185,11 +200,14 @@ class Objects:
         if isinstance(raw, property):
             if raw.fget is None:
                 raise AttributeError(name)
+            outside.load(f"{outside.constant(cls)}.{name}", raw, True)
             return self.call(raw.fget, (obj,), {})
         text, fixed = known or ("", True)
         if known and fixed:
             outside.check(f"{text}.__class__ is {outside.constant(cls)}")
-        if hasattr(type(raw), "__set__"):  # a slot
+        if hasattr(type(raw), "__set__"):
+            if type(raw) is not MemberDescriptorType:  # of a slot
+                raise NotCapturable(f"reads {cls.__name__}.{name}, a {type(raw).__name__}")
             return outside.load(f"{text}.{name}", getattr(obj, name), fixed) if known else getattr(obj, name)
         own: Any = getattr(obj, "__dict__", None)
         table = self._table(text, own) if fixed and known and own is not None else f"{text}.__dict__"
@@ -203,7 +221,7 @@ class Objects:
             if isinstance(raw, staticmethod):
                 return outside.load(f"{outside.constant(cls)}.{name}", raw.__func__, True)
             if isinstance(raw, classmethod):
-                return MethodType(raw.__func__, cls)
+                return MethodType(outside.load(f"{outside.constant(cls)}.{name}.__func__", raw.__func__, True), cls)
             if hasattr(type(raw), "__get__"):
                 raise NotCapturable(f"reads {cls.__name__}.{name}, a {type(raw).__name__}")
             return outside.load(f"{outside.constant(cls)}.{name}", raw, True)
@@ -229,7 +247,7 @@ class Objects:
         return name
 
     def set_attribute(self, obj: Any, name: str, value: Any) -> None:
-        if id(obj) not in self.fresh or type(obj).__setattr__ is not object.__setattr__:
+        if id(obj) not in self.fresh or type(obj).__setattr__ is not object.__setattr__ or _has_setter(type(obj), name):
             raise NotCapturable(f"writes the attribute {name} of an object of class {type(obj).__name__}")
         setattr(obj, name, value)
 
@@ -258,6 +276,8 @@ class Objects:
                 return list(self.iterate(obj))[key] if isinstance(obj, list) else tuple(self.iterate(obj))[key]
             parts = key if isinstance(key, tuple) else (key,)
             if all(isinstance(k, (int, str, type(None))) for k in parts):
+                if hasattr(type(obj), "__missing__") and not self.contains(obj, key):
+                    raise NotCapturable(f"looks up what is not in a {type(obj).__name__}")
                 return self.outside.load(f"{known[0]}[{key!r}]", obj[key], known[1])
             raise NotCapturable(f"looks up a {type(key).__name__}")
         if known or id(obj) in self.fresh:
@@ -342,11 +362,18 @@ class Objects:
 
     def same(self, a: Any, b: Any) -> bool:
         """``a is b``."""
-        if isinstance(a, Tensor) and isinstance(b, Tensor):
-            x, y = self.outside.input_of(a), self.outside.input_of(b)
-            if x is not None and y is not None:
-                self.outside.check(f"({x.name} is {y.name}) is {x is y}")
+        x, y = self._name(a), self._name(b)
+        if x is not None and y is not None:
+            self.outside.check(f"({x} is {y}) is {a is b}")
         return a is b
+
+    def _name(self, x: Any) -> str | None:
+        """The name of a tensor or an object from outside in the guards."""
+        if isinstance(x, Tensor):
+            source = self.outside.input_of(x)
+            return None if source is None else source.name
+        known = self.outside.name_of(x)
+        return known and known[0]
 
     def binary(self, function: Callable, a: Any, b: Any, in_place: bool = False) -> Any:
         """An operator of the language on two values."""
@@ -355,6 +382,8 @@ class Objects:
         if id(a) in self.fresh or id(b) in self.fresh:
             raise NotCapturable("applies an operator to objects")
         if function in (operator.eq, operator.ne):
+            if not isinstance(a, (Tensor, *CONTAINERS)):
+                self.same(a, b)  # which is what objects are compared by
             a, b = self._comparable(a), self._comparable(b)
         elif function is operator.mod and isinstance(a, str):
             b = self.native(b)
@@ -389,11 +418,11 @@ class Objects:
         if isinstance(function, (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, type([].__len__))):
             return self._builtin(function, args, kwargs)
         if kind is functools.partial:
-            if self.outside.name_of(function):
-                text = self.outside.constant(function)
-                function = functools.partial(self.outside.load(f"{text}.func", function.func, True),
-                                             *self.iterate(self.outside.load(f"{text}.args", function.args, True)),
-                                             **self.native_dict(self.outside.load(f"{text}.keywords", function.keywords, True)))
+            known = self.outside.name_of(function)
+            if known:
+                func, given, named = [self.outside.load(f"{known[0]}.{part}", getattr(function, part), known[1])
+                                      for part in ("func", "args", "keywords")]
+                function = functools.partial(func, *self.iterate(given), **self.native_dict(named))
             return self.call(function.func, (*function.args, *args), {**function.keywords, **kwargs})
         if self.outside.name_of(function) or id(function) in self.fresh:
             return self.call(self.attribute(function, "__call__"), args, kwargs)
@@ -404,26 +433,26 @@ class Objects:
             raise NotCapturable(f"calls {function.__name__}, for which compiling is disabled")
         file = function.__code__.co_filename
         compiled = getattr(function, "_diya_compiled", None)
-        if compiled is not None and file.startswith(_PACKAGE):  # others have it from functools.wraps
+        if compiled is not None and file.startswith(PACKAGE):  # others have it from functools.wraps
             return self.call(compiled.function, args, kwargs)
-        if file.startswith(_PACKAGE) and not file.startswith(_MODULES):
+        if file.startswith(PACKAGE) and not file.startswith(_MODULES):
             if file.startswith(_OPERATORS) and function.__name__ not in _READS or function.__name__ in _PURE:
                 return function(*[self.native(x) for x in args], **{k: self.native(x) for k, x in kwargs.items()})
             if file.startswith(_TRANSFORMS):
                 return transformed.call(self, function, args, kwargs)
-            if not file.startswith(_PACKAGE + "demo"):
+            if not file.startswith(PACKAGE + "demo"):
                 raise NotCapturable(f"calls {function.__module__}.{function.__qualname__}")
         return self.evaluate(function, args, kwargs)
 
     def _module(self, module: Any, args: tuple, kwargs: dict) -> Any:
         cls = type(module)
-        base = _nn_module()
         if cls.__name__ == "OptimizedModule" and "compiled" in vars(module):
             return self.call(self.attribute(module, "_orig_mod"), args, kwargs)
-        if cls.__call__ is not base.__call__:
-            return self.call(MethodType(cls.__call__, module), args, kwargs)
-        from ..nn.modules import module as hooks
         outside = self.outside
+        call = outside.load(f"{outside.constant(cls)}.__call__", cls.__call__, True)
+        if type(call) is not FunctionType or not call.__code__.co_filename.startswith(PACKAGE):
+            return self.call(MethodType(call, module), args, kwargs)
+        from ..nn.modules import module as hooks
         own = vars(module)
         table = self._table(outside.constant(module), own)
         for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
@@ -478,10 +507,11 @@ class Objects:
             return cls(*[self.native(x) for x in args], **{k: self.native(x) for k, x in kwargs.items()})
         if issubclass(cls, (no_grad, set_grad_enabled)):
             return cls(*args, **kwargs)
-        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        if _is_namedtuple(cls):
             return cls(*args, **kwargs)
-        plain = type(cls) is type and cls.__new__ is object.__new__ and not issubclass(cls, _nn_module())
-        if plain and hasattr(cls, "__dataclass_fields__") and not hasattr(cls, "__post_init__"):
+        plain = type(cls) is type and cls.__new__ is object.__new__ and not issubclass(cls, _nn_module()) and \
+            not hasattr(cls, "__del__")
+        if plain and _is_dataclass(cls):
             made = cls(*args, **kwargs)
         elif plain and isinstance(cls.__init__, FunctionType):
             made = object.__new__(cls)
@@ -491,6 +521,27 @@ class Objects:
             raise NotCapturable(f"makes an object of class {cls.__name__}")
         self.fresh[id(made)] = made
         return made
+
+
+def _is_namedtuple(cls: type) -> bool:
+    """Whether making one runs nobody's code."""
+    base = next((k for k in reversed(cls.__mro__) if "_fields" in vars(k)), None)
+    return base is not None and issubclass(cls, tuple) and cls.__new__ is base.__new__ and cls.__init__ is object.__init__
+
+
+def _is_dataclass(cls: type) -> bool:
+    """Whether making one runs nobody's code: what the decorator wrote assigns the fields."""
+    fields: Any = getattr(cls, "__dataclass_fields__", None)
+    return fields is not None and not hasattr(cls, "__post_init__") and isinstance(cls.__init__, FunctionType) and \
+        cls.__init__.__code__.co_filename == "<string>" and \
+        (cls.__setattr__ is object.__setattr__ or cls.__dataclass_params__.frozen) and \
+        all(f.default_factory in (MISSING, list, dict, set) and not _has_setter(cls, k) for k, f in fields.items())
+
+
+def _has_setter(cls: type, name: str) -> bool:
+    """Whether assigning an attribute runs a descriptor's code."""
+    kind = type(getattr(cls, name, None))
+    return hasattr(kind, "__set__") and kind is not MemberDescriptorType
 
 
 @functools.cache
@@ -534,7 +585,9 @@ _SPECIAL: dict[Any, Callable] = {
     len: lambda objects, x: objects.length(x), isinstance: _isinstance, issubclass: lambda objects, a, b: issubclass(a, b),
     getattr: _getattr, hasattr: _hasattr, type: _type, bool: lambda objects, x=False: objects.truth(x),
     iter: lambda objects, x: objects.iterate(x), next: _next, callable: lambda objects, x: callable(x),
-    operator.getitem: lambda objects, x, key: objects.item(x, key),
+    operator.getitem: lambda objects, x, key: objects.item(x, key), operator.is_: lambda objects, a, b: objects.same(a, b),
+    operator.is_not: lambda objects, a, b: not objects.same(a, b), operator.truth: lambda objects, x: objects.truth(x),
+    operator.not_: lambda objects, x: not objects.truth(x),
     zip: lambda objects, *xs, strict=False: zip(*[objects.iterate(x) for x in xs], strict=strict),
     enumerate: lambda objects, x, start=0: enumerate(objects.iterate(x), start),
     map: lambda objects, f, *xs: (objects.call(f, values, {}) for values in zip(*[objects.iterate(x) for x in xs], strict=False)),

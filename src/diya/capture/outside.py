@@ -13,6 +13,8 @@ from collections import OrderedDict, defaultdict, deque
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .. import engine, views
 from ..device import device as Device
 from ..dtypes import dtype as DType
@@ -25,6 +27,10 @@ from ..tensor import Tensor
 CONTAINERS = (tuple, list, dict, set, frozenset, OrderedDict, defaultdict, deque, Size)
 _SAME = (FunctionType, BuiltinFunctionType, type, ModuleType, DType, enum.Enum, type(len.__call__), type(str.join), property,
          type(None), bool, type(...), type(NotImplemented))
+_VALUES = (str, bytes, int, float, complex, np.float64, Device)
+# What the rules take to be that of a container's class.
+_METHODS = ("__iter__", "__len__", "__bool__", "__contains__", "__getitem__", "__missing__", "__eq__", "get", "items", "keys",
+            "values", "copy", "index", "count")
 
 
 class Layout(NamedTuple):
@@ -69,7 +75,7 @@ def content(t: Tensor) -> Node | None:
     return engine.append(PRIMITIVES["view"], (node,), ((span,), (1,), t._offset))
 
 
-def _strides(t: Tensor) -> tuple[int, ...] | None:
+def strides_of(t: Tensor) -> tuple[int, ...] | None:
     """A tensor's strides, if they are not those of a dense one."""
     return None if t._strides is None or tuple(t._strides) == t._type.strides else tuple(t._strides)
 
@@ -78,7 +84,7 @@ def content_like(t: Any, layout: Layout) -> Node | None:
     """The content of a tensor, if it has that layout."""
     if t._type is not layout.type or t.requires_grad is not layout.requires_grad:
         return None
-    if _strides(t) != layout.strides:
+    if strides_of(t) != layout.strides:
         return None
     node = content(t)
     return node if node is not None and node.type is layout.content else None
@@ -147,16 +153,15 @@ class Outside:
             return self._tensor(access, value, fixed)
         if isinstance(value, _SAME):
             self.check(f"{access} is {value if value is None or kind is bool else self.constant(value)}")
-        elif kind is str or kind is bytes:
-            self.check(f"{access} == {value!r}")
-        elif kind is int or kind is float or kind is complex:
-            if value != value or kind is complex and not value:
-                raise NotCapturable(f"reads the number {value}")
+        elif kind in _VALUES or isinstance(value, _VALUES) and _adds_nothing(kind) and not getattr(value, "__dict__", None):
+            self._constant_at(access, value)
+        elif isinstance(value, _VALUES):
+            raise NotCapturable(f"reads a {kind.__name__}, which may behave otherwise than what it inherits from")
+        elif kind is slice or kind is range:
             name = self._variable(access)
-            sign = f" and copysign(1, {name}) == {math.copysign(1, value)}" if kind is float and value == 0 else ""
-            self.check(f"{name} == {self.constant(value)} and {name}.__class__ is {self.constant(kind)}{sign}")
-        elif isinstance(value, Device):
-            self.check(f"{access} == {self.constant(value)}")
+            self.check(f"{name}.__class__ is {self.constant(kind)}")
+            parts = [self.load(f"{name}.{part}", getattr(value, part), fixed) for part in ("start", "stop", "step")]
+            return slice(*parts) if kind is slice else value
         elif kind is MethodType:
             name = self._variable(access)
             self.check(f"{name}.__class__ is {self.constant(MethodType)}")
@@ -166,12 +171,26 @@ class Outside:
             self._object(access, value, fixed)
         return value
 
+    def _constant_at(self, access: str, value: Any) -> None:
+        """Guards a number, a string or the like: its class first, so that comparing runs nobody's code."""
+        if value != value:
+            raise NotCapturable(f"reads the number {value}")
+        name, kind = self._variable(access), type(value)
+        same = f"{name} == {self.constant(value)}"
+        if isinstance(value, complex):
+            same += f" and repr({name}) == {repr(value)!r}"
+        elif isinstance(value, float) and value == 0:
+            same += f" and copysign(1, {name}) == {math.copysign(1, value)}"
+        self.check(f"{name}.__class__ is {self.constant(kind)} and {same}")
+
     def _object(self, access: str, value: Any, fixed: bool) -> None:
         known = self._known.get(id(value))
         if known is not None:
             self.check(f"{access} is {known[1]}")
             return
         kind = type(value)
+        if _has_own_methods(kind):
+            raise NotCapturable(f"reads a {kind.__name__}, a container with methods of its own")
         if kind in CONTAINERS or isinstance(value, tuple) and hasattr(value, "_fields"):
             fixed = False
         elif _is_module(value):
@@ -202,8 +221,8 @@ class Outside:
             self.check(f"{access} is {name}")
         else:
             name = self._variable(access)
-            self.check(f"{name}.__class__ is {self.constant(kind)}")
-        layout = Layout(t._type, _strides(t), t.requires_grad, found.type)
+            self.check(f"{name}.__class__ is {self.constant(kind)} and not {name}._inference")
+        layout = Layout(t._type, strides_of(t), t.requires_grad, found.type)
         node = self.placeholder(found.type)
         stand_in = object.__new__(kind)
         stand_in._storage, stand_in._type, stand_in._rg = Storage(node), t._type, t.requires_grad
@@ -224,15 +243,32 @@ class Outside:
         self.lines += [f"    {n} = content_like({name}, {it})", f"    if {n} is None: return"]
         return stand_in
 
+    def whole(self, x: Input) -> None:
+        """Guards that an input is the whole of a memory that only tensors see."""
+        self.check(f"{x.name}._strides is None and {x.name}._storage.exports is None and "
+                   f"{x.name}._storage.node.type is {self.constant(x.node.type)}")
+
     def guard(self):
         """``guard(args, kwargs)``: (contents of the inputs, the tensors), or None where something differs."""
         body = "\n        ".join(self.lines)
         nodes = "".join(f"n{i}, " for i in range(len(self.inputs)))
         tensors = "".join(f"{x.name}, " for x in self.inputs)
         text = (f"def guard(args, kwargs):\n    try:\n        {body}\n        return [{nodes}], ({tensors})\n"
-                f"    except (LookupError, AttributeError, TypeError): return None")
+                f"    except Exception: return None")  # the call as it is written then says what is wrong
         exec(compile(text, "<guards>", "exec"), self.scope)
         return self.scope["guard"]
+
+
+def _adds_nothing(kind: type) -> bool:
+    """Whether a class of values behaves as the built-in one that it inherits from."""
+    own = {name for k in kind.__mro__[:-1] if k not in _VALUES for name in vars(k)}
+    return own <= {"__module__", "__doc__", "__dict__", "__weakref__", "__slots__", "__firstlineno__", "__static_attributes__"}
+
+
+def _has_own_methods(kind: type) -> bool:
+    """Whether a class of containers behaves otherwise than the one that it inherits from."""
+    base = next((k for k in kind.__mro__ if k in CONTAINERS), None)
+    return base is not None and any(getattr(kind, m, None) is not getattr(base, m, None) for m in _METHODS)
 
 
 def _is_module(value: Any) -> bool:

@@ -16,7 +16,7 @@ from ..recording import Recording, cut
 from ..storage import Storage
 from ..tensor import Tensor, from_node
 from .evaluator import Evaluator
-from .outside import Input, Outside
+from .outside import Input, Outside, strides_of
 
 MAX_OUTPUTS = 3  # for which every choice of gradients that may be there is captured; of more, each alone and all
 
@@ -264,6 +264,8 @@ def capture(function: Any, args: tuple, kwargs: dict, hidden: bool = False) -> R
         try:
             evaluator.outside.load(outside.constant(function), function, True)
             result = evaluator.call(function, values, named)
+            if modes.grad is not grad:
+                raise NotCapturable("leaves gradients switched on or off")
         finally:
             modes.grad = grad
         return _region(session, result, hidden)
@@ -275,11 +277,13 @@ def _region(session: Session, result: Any, hidden: bool) -> Region:
     region.hidden = hidden
     region.grad = modes.grad
     made: dict[int, Tensor] = {}   # by id, in order
-    text = _spelled(result, outside, made)
+    text = _spelled(result, outside, made, set())
     for x in outside.inputs:
         s = x.stand_in
         if s._rg is not x.layout.requires_grad or s._fn is not None or s._grad is not None or s._type is not x.tensor._type:
             raise NotCapturable("changes what autograd knows of a tensor from outside")
+        if strides_of(s) != x.layout.strides or s._offset:
+            raise NotCapturable("changes how a tensor from outside lies in memory")
     storages: dict[int, Any] = {}
     for t in made.values():
         storage = t._storage
@@ -293,8 +297,10 @@ def _region(session: Session, result: Any, hidden: bool) -> Region:
             raise NotCapturable("returns a tensor of another class, or with hooks")
     written = [(i, x) for i, x in enumerate(outside.inputs) if x.stand_in._storage.version]
     for _, x in written:
-        if not x.regular or x.stand_in._storage.node.type.nbytes != x.node.type.nbytes:
-            raise NotCapturable("writes to a view of a tensor from outside")
+        if not x.regular or x.tensor._storage.exports is not None or \
+                x.stand_in._storage.node.type.nbytes != x.node.type.nbytes:
+            raise NotCapturable("writes to a view of a tensor from outside, or to memory that numpy sees")
+        outside.whole(x)
     if written:
         _distinct(outside)
 
@@ -397,8 +403,8 @@ def _backwards(session: Session, roots: list[Tensor], inputs: list[Input]) -> tu
     return out, needed
 
 
-def _spelled(value: Any, outside: Outside, made: dict[int, Tensor]) -> str:
-    """The returned value as an expression over ``outs`` and ``tensors``."""
+def _spelled(value: Any, outside: Outside, made: dict[int, Tensor], above: set[int]) -> str:
+    """The returned value as an expression over ``outs`` and ``tensors``. ``above``: containers that were met before."""
     if isinstance(value, Tensor):
         source = outside.input_of(value)
         if source is not None:
@@ -411,19 +417,26 @@ def _spelled(value: Any, outside: Outside, made: dict[int, Tensor]) -> str:
         if known[1]:
             return outside.constant(value)
         raise NotCapturable(f"returns a {kind.__name__} from outside")
-    if kind is tuple:
-        return "(" + "".join(_spelled(x, outside, made) + ", " for x in value) + ")"
-    if kind is list:
-        return "[" + ", ".join(_spelled(x, outside, made) for x in value) + "]"
-    if kind is dict:
-        return "{" + ", ".join(f"{outside.constant(k)}: {_spelled(x, outside, made)}" for k, x in value.items()) + "}"
-    if isinstance(value, tuple) and hasattr(kind, "_make"):
-        return f"{outside.constant(kind)}._make(({''.join(_spelled(x, outside, made) + ', ' for x in value)}))"
+    if kind in (tuple, list, dict) or isinstance(value, tuple) and hasattr(kind, "_make"):
+        if id(value) in above and kind in (list, dict):
+            raise NotCapturable(f"returns a {kind.__name__} in two places")
+        above.add(id(value))
+        parts = [_spelled(x, outside, made, above) for x in (value.values() if isinstance(value, dict) else value)]
+        if isinstance(value, dict):
+            return "{" + ", ".join([f"{_key(k, outside)}: {x}" for k, x in zip(value, parts, strict=True)]) + "}"
+        text = "".join([x + ", " for x in parts])
+        return f"[{text}]" if kind is list else f"({text})" if kind is tuple else f"{outside.constant(kind)}._make(({text}))"
     from ..dtypes import dtype as DType
     from ..graph import Size
     if value is None or isinstance(value, (int, float, complex, str, bytes, DType, Size)):
         return outside.constant(value)
     raise NotCapturable(f"returns an object of class {kind.__name__}")
+
+
+def _key(key: Any, outside: Outside) -> str:
+    if isinstance(key, (Tensor, tuple)):
+        raise NotCapturable(f"returns a dict with a {type(key).__name__} as a key")
+    return outside.constant(key)
 
 
 def _builder(text: str, outside: Outside) -> Callable:

@@ -90,7 +90,7 @@ def _equal(a: CodeType, b: CodeType) -> bool:
 
 # How a method is called depends on what else is in the file.
 _CALLS = {"LOAD_METHOD": "LOAD_ATTR", "CALL_METHOD": "CALL", "CALL_FUNCTION": "CALL"}
-_SILENT = {"PUSH_NULL", "PRECALL", "CACHE", "NOP"}
+_SILENT = {"PUSH_NULL", "PRECALL", "CACHE", "NOP", "EXTENDED_ARG"}
 
 
 def _meaning(code: CodeType) -> list:
