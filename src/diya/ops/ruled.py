@@ -1,7 +1,7 @@
 """Composites with a gradient of their own: they run off the tape, and their rule stands for all that they record.
 
-What such a function records depends on the dtypes and shapes of its tensors and on its other arguments, so the second call
-like an earlier one records the same work again without running the function (`diya.recording`).
+What such a function records depends on the dtypes and shapes of its tensors and on its other arguments, so what the second
+call of a kind records is recorded again by later ones, without running the function (`diya.recording`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..autograd.modes import modes
 from ..autograd.tape import Parameters, Rule, track
 from ..tensor import Tensor, from_node
 
-MAX_CALLS = 512  # that are remembered of one function
+MAX_CALLS = 1024  # that are remembered of one function
 
 
 class _Absent:
@@ -31,6 +31,10 @@ class _Absent:
 
 
 ABSENT: Any = _Absent()
+
+
+UNMET: Any = object()
+MET: Any = object()    # once: what such a call records is not known yet
 
 
 class _Call:
@@ -88,10 +92,13 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         if regular and len(set(nodes)) == len(nodes):
             try:
                 key = (*types, *rest, *map(type, rest))
-                call = calls.get(key)
-                if call is None and key not in calls:
+                call = calls.get(key, UNMET)
+                if call is UNMET:  # sizes that depend on data may never come again
                     if len(calls) >= MAX_CALLS:
                         calls.clear()
+                    calls[key] = MET
+                    call = None
+                elif call is MET:
                     call, result = learn(nodes, values, rest)
                     calls[key] = call
             except TypeError:
