@@ -150,18 +150,20 @@ class Program:
         formats = [_FORMATS.get(t.dtype.name, "") for t in self._scalar_types]
         self._pack = struct.Struct("=" + "".join(formats)).pack_into if all(formats) else None
         self._positions = {i: k for k, i in enumerate(arguments)}
-        # Copied by every run: the scalars and the fault record after them, and the slots of results.
+        # Copied by every run: the scalars and the fault record after them, and what is made (by slot after the arguments').
         self._block = array("q", bytes(8 * (len(self._scalars) + 8)))
-        self._results = [0] * (planned.slots - FIRST - len(arguments))
+        self._first = first = FIRST + len(arguments)
+        self._made: list[Buffer | None] = [None] * (planned.slots - first)
+        self._outputs = [slot - first if slot >= first else ~(slot - FIRST) for slot in planned.outputs]  # ~k: argument k
         self._large, self._small, self._spans = [], [], []
         start = 0
         for slot, nbytes in planned.made:
             if nbytes <= SMALL and start < SHARED:
-                self._small.append(slot)
+                self._small.append(slot - first)
                 self._spans.append((start, nbytes))
                 start += -(-nbytes // 64) * 64
             else:
-                self._large.append((slot, nbytes))
+                self._large.append((slot - first, nbytes))
         self._shared = start
         self.counts = {"kernels": kernels, "host steps": sum(isinstance(s, Step) for s in self.segments),
                        "arena bytes": planned.arena, "bytes planned": planned.total,
@@ -177,15 +179,16 @@ class Program:
         arena = workspace("arena", planned.arena) if planned.arena else None
         if self._scalars:
             self._write_scalars(block, [arguments[k] for k in self._scalars])
-        made: dict[int, Buffer] = {}
-        for slot, nbytes in self._large:
-            made[slot] = allocate(nbytes)
+        made = self._made[:]
+        for k, nbytes in self._large:
+            made[k] = allocate(nbytes)
         if self._small:
-            made.update(zip(self._small, allocate(self._shared).split(self._spans), strict=True))
+            parts = iter(allocate(self._shared).split(self._spans))
+            for k in self._small:
+                made[k] = next(parts)
         slots = array("q", [0 if arena is None else arena.address, base, base + 8 * len(self._scalars),
-                            *[a.address if a.__class__ is Buffer else 0 for a in arguments], *self._results])
-        for slot, b in made.items():
-            slots[slot] = b.address
+                            *[a.address if a.__class__ is Buffer else 0 for a in arguments],
+                            *[0 if b is None else b.address for b in made]])
         address = slots.buffer_info()[0]
         try:
             for segment in self.segments if watch is None else watch(self, arguments):
@@ -198,8 +201,7 @@ class Program:
             return interpret.run(self.graph, arguments)
         if arena is not None:
             put_back("arena", arena)
-        last = FIRST + len(arguments)
-        return [made[slot] if slot >= last else arguments[slot - FIRST] for slot in planned.outputs]
+        return [made[k] if k >= 0 else arguments[~k] for k in self._outputs]
 
     def _write_scalars(self, block: array, values: list) -> None:
         if self._pack is not None:
@@ -231,7 +233,7 @@ class Program:
                 raise _HostFailure from error
         slot = self.plan.given.get(i)
         if slot is not None:
-            made[slot] = result
+            made[slot - self._first] = result
             if isinstance(result, Buffer):
                 slots[slot] = result.address
 
@@ -245,8 +247,8 @@ class Program:
                 return allocate(0)
             code: Any = self.graph.code
             return Buffer(arena.array[place.offset:place.offset + code[v].type.nbytes])
-        if place.slot in made:
-            return made[place.slot]
+        if place.slot >= self._first:
+            return made[place.slot - self._first]
         return arguments[place.slot - FIRST]
 
     @property

@@ -332,7 +332,7 @@ def number(value: Any) -> float:
     return value.item()  # type: ignore[return-value]
 
 
-def _replace(target: Tensor, value: Node) -> None:
+def replace(target: Tensor, value: Node) -> None:
     """Makes ``value`` the content of a tensor."""
     storage = target._storage
     if storage.exports is None and target._strides is None and storage.node.type is value.type:
@@ -468,7 +468,7 @@ class RuleOptimizer(Optimizer):
                 at = found
             new, count = made[at][2:]
             if counter is not None:
-                _replace(counter, count if counter._type.dtype is diya.float32 else engine.scalar(key[0], counter.dtype))
+                replace(counter, count if counter._type.dtype is diya.float32 else engine.scalar(key[0], counter.dtype))
             for i, name in enumerate(names):
                 set_number(state[name], new[i])
             targets = tensors(p, state, group)
@@ -482,7 +482,7 @@ class RuleOptimizer(Optimizer):
             made_values, size = iter(flat), iter(sizes)
             for p, state, targets, _ in work:
                 for target in targets:
-                    _replace(target, next(made_values))
+                    replace(target, next(made_values))
                 if next(size) > len(targets):
                     self._adopt(p, state, next(made_values), False)
 

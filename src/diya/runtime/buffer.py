@@ -147,7 +147,9 @@ class Pool:
             self.live = live = self.live + size
             if live > self.peak:
                 self.peak = live
-        return Buffer(array, block.address)
+        b = _new(Buffer)
+        b.array, b.address, b.nbytes, b.whole = array, block.address, nbytes, None
+        return b
 
     def _fresh(self, size: int, nbytes: int) -> _Block:
         """A new block of a size class; room for it is made first among those kept free."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..buffer import put_back, workspace
 from . import threads as _threads
@@ -74,12 +74,13 @@ class Replay:
             _threads.start_workers(threads)
         else:
             threads = 1
+        call = _call or _native()
         if self._scratch:
             scratch = workspace("scratch", self._scratch * threads)
-            failed = _native()(self._address, slots, scratch.address, threads)
+            failed = call(self._address, slots, scratch.address, threads)
             put_back("scratch", scratch)
         else:
-            failed = _native()(self._address, slots, 0, threads)
+            failed = call(self._address, slots, 0, threads)
         if failed:
             raise self._fault(slots)
 
@@ -89,10 +90,10 @@ class Replay:
         return Fault(step, code, position, value)
 
 
-_call = None
+_call: Any = None
 
 
-def _native():
+def _native() -> Any:
     global _call
     if _call is None:
         words = [ctypes.c_int64] * 4
