@@ -51,17 +51,21 @@ class Compiled:
                     if engine.carries_batch(found[0]):  # has left its vmap
                         return self._as_written(args, kwargs)
                     region.met += 1
-                    return region.run(found[0], found[1], lambda: self._as_written(args, kwargs))
+                    return region.run(found[0], found[1], lambda region=region: self._again(region, args, kwargs))
         if len(regions) < MAX_REGIONS and self.failures < MAX_FAILURES and self._wanted(args, kwargs):
             found = self._capture(args, kwargs)
             if found is not None:
                 region, nodes, tensors = found
                 if not engine.carries_batch(nodes):
-                    return region.run(nodes, tensors, lambda: self._as_written(args, kwargs))
+                    return region.run(nodes, tensors, lambda: self._again(region, args, kwargs))
         return self._as_written(args, kwargs)
 
     def _as_written(self, args: tuple, kwargs: dict) -> Any:
         return self.function(*args, **kwargs)
+
+    def _again(self, region: Region, args: tuple, kwargs: dict) -> Any:
+        """The captured call as it is written, if it would be the same."""
+        return None if region.guard(args, kwargs) is None else self._as_written(args, kwargs)
 
     def _wanted(self, args: tuple, kwargs: dict) -> bool:
         """Whether such a call is to be captured."""
@@ -71,7 +75,6 @@ class Compiled:
         from .region import capture
         try:
             region = capture(self.subject, args, kwargs, self.hidden)
-            self._check(region)
         except NotCapturable as refused:
             self.reason = refused.with_traceback(None)  # its frames would keep alive what was recorded
             refused.__context__ = None
@@ -88,9 +91,6 @@ class Compiled:
             name = getattr(self.function, "__qualname__", type(self.function).__name__)
             raise RuntimeError(f"torch.compile(fullgraph=True): {name} cannot be captured, as it {self.reason}") from None
         return None
-
-    def _check(self, region: Region) -> None:
-        """Raises NotCapturable for a region that is not worth it."""
 
     def forget(self) -> None:
         self.regions.clear()
@@ -142,10 +142,6 @@ class Remembered(Compiled):
         if self.failures >= MAX_FAILURES and not self.regions and hasattr(self.subject, "_remembered"):
             self.subject.__dict__["_remembered"] = False
         return found
-
-    def _check(self, region: Region) -> None:
-        if region.backward and not region.apart:
-            raise NotCapturable("returns what it writes to its arguments")
 
 
 def _kind(x: Any) -> Any:

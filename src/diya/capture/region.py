@@ -16,7 +16,8 @@ from ..recording import Recording, cut
 from ..storage import Storage
 from ..tensor import Tensor, from_node
 from .evaluator import Evaluator
-from .outside import Input, Outside, strides_of
+from .outside import Outside, strides_of
+from .tape import Tape
 
 MAX_OUTPUTS = 3  # for which every choice of gradients that may be there is captured; of more, each alone and all
 
@@ -75,6 +76,7 @@ class Output(NamedTuple):
     strides: tuple[int, ...] | None
     offset: int
     differentiable: bool
+    version: int
 
 
 class Region:
@@ -91,27 +93,30 @@ class Region:
     plain: bool                                   # whether each output is the whole of a memory of its own
     build: Callable[[list, tuple], Any]           # the returned value, from the tensors made and the inputs
     writes: list[tuple[int, int, int]]            # input, result, versions
-    apart: bool                                   # whether nothing that is returned depends on what is written to
     backward: dict[tuple[bool, ...], tuple[Recording, list[int]]]  # by which gradients are there
     targets: list[int]                            # inputs that get a gradient
     saved: list[int]                              # results that backward needs
-    kept: list[int]                               # inputs that backward needs
+    tape: Tape | None                             # between outputs and targets, as written; None inside of vmap: see `_made_again`
+    kept: list[tuple[int, int]]                   # of which inputs (then outputs) backward needs what memory, at which version
+    kept_outputs: list[tuple[int, int]]
     shared: list[set[int]]                        # by output with a gradient: those whose backward needs the same saved values
 
     def run(self, nodes: list[Node], tensors: tuple, call: Callable) -> Any:
-        """``call()`` is the same as it is written."""
-        drawn = [draw(shape)._value() for draw, shape in self.draws]
-        nodes += drawn
+        """``call()`` is the same as it is written; it returns None if the guards hold no more."""
+        nodes += [draw(shape)._value() for draw, shape in self.draws]
         made = self.forward.replay(nodes)
-        versions = [(tensors[i]._storage, tensors[i]._storage.version) for i in self.kept]
+        versions = [(tensors[i]._storage, tensors[i]._storage.version + version) for i, version in self.kept]
         for i, k, changes in self.writes:
             storage = tensors[i]._storage
             storage.write(made[k])
             storage.version += changes - 1
         outs = [from_node(made[o.result]) for o in self.outputs] if self.plain else self._views(made)
         if self.backward:
-            fn = CompiledBackward(self, [made[k] for k in self.saved], versions, tuple([edge_of(tensors[i]) for i in self.targets]),
-                                  (call, tensors, drawn))
+            versions += [(outs[i]._storage, version) for i, version in self.kept_outputs]
+            fn = CompiledBackward(self, nodes, [made[k] for k in self.saved], versions,
+                                  tuple([edge_of(tensors[i]) for i in self.targets]))
+            if self.tape is None:
+                fn.origin = call, tensors, [t._storage.version for t in tensors]
             nr = 0
             for t, o in zip(outs, self.outputs, strict=True):
                 if o.differentiable:
@@ -124,9 +129,10 @@ class Region:
     def _views(self, made: list[Node]) -> list[Tensor]:
         storages: dict[int, Storage] = {}
         outs = []
-        for k, type, strides, offset, _ in self.outputs:
+        for k, type, strides, offset, _, version in self.outputs:
             t = object.__new__(Tensor)
             t._storage, t._type = storages.setdefault(k, Storage(made[k])), type
+            t._storage.version = version
             if strides is not None:
                 t._strides, t._offset = strides, offset
             outs.append(t)
@@ -135,14 +141,14 @@ class Region:
 
 class CompiledBackward(NodeBase):
     """The backward of a region, on the tape. Where somebody asks for what the nodes of the tape would have been, or for more than
-    was captured (the derivative of a gradient), the call is made again as it is written."""
+    was captured (the derivative of a gradient, or what memory that was written to since then held), that tape is made."""
 
     captured = True
+    origin: Any = None  # of a region without a tape: how to make the call again, the inputs, and their versions
 
-    def __init__(self, region: Region, saved: list[Node], versions: list, edges: tuple, origin: tuple):
-        self.region, self.versions, self.edges = region, versions, edges
+    def __init__(self, region: Region, inputs: list[Node], saved: list[Node], versions: list[tuple[Storage, int]], edges: tuple):
+        self.region, self.inputs, self.versions, self.edges = region, inputs, versions, edges
         self.saved: list[Node] | None = saved
-        self.origin: Any = origin
         self.outputs = sum(o.differentiable for o in region.outputs)
         self.sequence = next(_sequence)
         self.used: list[int] = []     # outputs whose gradients the last backward had
@@ -155,68 +161,65 @@ class CompiledBackward(NodeBase):
     def release(self) -> None:
         self.spent = self.spent.union(*[self.region.shared[k] for k in self.used or range(self.outputs)])
         if len(self.spent) == self.outputs:
-            self.saved, self.versions, self.origin, self.written = None, [], None, None
+            self.saved, self.versions, self.inputs, self.origin = None, [], [], None
+
+    def _unchanged(self) -> bool:
+        """Whether nobody has written to what backward needs."""
+        return all([storage.version == version for storage, version in self.versions])
 
     def work(self) -> Any:
-        unchanged = all([storage.version == version for storage, version in self.versions])
-        return self.region if unchanged and self.outputs == 1 and self.written is None else None
+        return self.region if self.outputs == 1 and self.written is None and self._unchanged() else None
 
     def apply(self, grads: tuple) -> tuple:
         there = tuple([g is not None for g in grads])
         self.used = [k for k, g in enumerate(grads) if g is not None]
         if self.saved is None or not self.spent.isdisjoint(self.used):
             raise RuntimeError(SECOND_TIME)
-        for storage, version in self.versions:
-            if storage.version != version:
-                raise RuntimeError(f"one of the variables needed for gradient computation has been modified by an inplace "
-                                   f"operation: an input of a compiled function is at version {storage.version}; "
-                                   f"expected version {version} instead")
         found = self.region.backward.get(there)
-        if found is None:
+        if found is None or not self._unchanged():
             return self._apply_as_written(grads)
         recording, positions = found
         made = recording.replay([*self.saved, *[g._value() for g in grads if g is not None]])
         return tuple([None if p < 0 else from_node(made[p]) for p in positions])
 
     def _apply_as_written(self, grads: tuple) -> tuple:
-        pairs = [(t, g) for t, g in zip(self._outputs_as_written(), grads, strict=True) if g is not None]
+        pairs = [(self.as_written(k), g) for k, g in enumerate(grads) if g is not None]
         results: list[Any] = [None] * len(self.edges)
         captures: dict = {}
         for i, e in enumerate(self.edges):
             captures.setdefault(e, [i])  # once, where several inputs have one place on the tape
         ends = frozenset([e[0] for e in self.edges])
-        walk.run([edge_of(t) for t, _ in pairs], [g for _, g in pairs], False, True, captures, results, False, ends)  # type: ignore[misc]
+        walk.run([e for e, _ in pairs], [g for _, g in pairs], False, True, captures, results, False, ends)
         return tuple(results)
 
     def as_written(self, nr: int) -> tuple[NodeBase, int]:
-        if self.saved is None:
-            return self, nr
-        return edge_of(self._outputs_as_written()[nr])  # type: ignore[return-value]
-
-    def _outputs_as_written(self) -> list[Tensor]:
         if self.written is None:
-            call, tensors, drawn = self.origin
-            region = self.region
-            if not region.apart:
-                raise RuntimeError("torch.compile does not support double backward of a function that returns what it wrote to its "
-                                   "arguments: call it without torch.compile where you pass create_graph=True")
-            storages = [tensors[i]._storage for i, _, _ in region.writes]
-            before = [(s, s.node, s.version) for s in storages]
-            try:
-                with set_grad_enabled(True), Redrawn(drawn):
-                    result = call()
-            finally:
-                for storage, node, version in before:
-                    storage.node, storage.version = node, version
-            made: dict[int, Tensor] = {}
-            _collect(result, tensors, made)
-            self.written = [t for t, o in zip(made.values(), region.outputs, strict=True) if o.differentiable]
+            self.written = self._made_again()
             for kept in ("tensor_hooks", "retained"):
-                for nr, hooks in (getattr(self, kept) or {}).items():
-                    fn, own = edge_of(self.written[nr])  # type: ignore[misc]
+                for k, hooks in (getattr(self, kept) or {}).items():
+                    fn, own = self.written[k]
                     setattr(fn, kept, {**(getattr(fn, kept) or {}), own: hooks})
                 setattr(self, kept, None)
-        return self.written
+        return self.written[nr]
+
+    def _made_again(self) -> list:
+        region, tape = self.region, self.region.tape
+        if tape is not None:
+            values = [] if self.saved is None else \
+                tape.recording.replay([*self.inputs, *[self.saved[k] for k in tape.given]])
+            gone = set(tape.nodes) if self.saved is None else tape.reach(self.spent)
+            return tape.again(values, self.versions, self.edges, self.sequence, gone)
+        if self.origin is None:
+            return [(self, k) for k in range(self.outputs)]
+        call, tensors, versions = self.origin
+        with set_grad_enabled(True), Redrawn(self.inputs[len(tensors):]):
+            result = call() if versions == [t._storage.version for t in tensors] else None
+        if result is None:
+            raise RuntimeError("a grad_fn, or the derivative of a gradient, was asked for of a call of torch.func.vmap whose "
+                               "inputs, or the objects that it read, have changed since: ask before they do")
+        made: dict[int, Tensor] = {}
+        _collect(result, tensors, made)
+        return [edge_of(t) for t, o in zip(made.values(), region.outputs, strict=True) if o.differentiable]
 
 
 def _collect(value: Any, inputs: tuple, made: dict[int, Tensor]) -> None:
@@ -232,19 +235,15 @@ def _collect(value: Any, inputs: tuple, made: dict[int, Tensor]) -> None:
 class Redrawn:
     """While a call is made again: random numbers are those that were drawn, and nothing else is captured."""
 
-    capturing = 0  # how many are on
-
     def __init__(self, drawn: list[Node]):
         self.drawn_before = iter(drawn)
 
     def __enter__(self) -> None:
         engine._lock.acquire()
-        Redrawn.capturing += 1
         self.outer, engine.drawing = engine.drawing, self
 
     def __exit__(self, *_) -> None:
         engine.drawing = self.outer
-        Redrawn.capturing -= 1
         engine._lock.release()
 
     def drawn(self, shape: tuple, draw: Callable) -> Tensor:
@@ -278,6 +277,8 @@ def _region(session: Session, result: Any, hidden: bool) -> Region:
     region.grad = modes.grad
     made: dict[int, Tensor] = {}   # by id, in order
     text = _spelled(result, outside, made, set())
+    for t in made.values():
+        t._refresh_autograd()
     for x in outside.inputs:
         s = x.stand_in
         if s._rg is not x.layout.requires_grad or s._fn is not None or s._grad is not None or s._type is not x.tensor._type:
@@ -305,56 +306,43 @@ def _region(session: Session, result: Any, hidden: bool) -> Region:
         _distinct(outside)
 
     roots = [t for t in made.values() if t._rg]
-    backwards, needed = _backwards(session, roots, outside.inputs) if roots else ({}, [])
-    region.shared = _sharing(roots)
+    targets = [x.stand_in for x in outside.inputs if x.layout.requires_grad] if roots else []
+    backwards, needed = _backwards(session, roots, targets) if roots else ({}, [])
     forward_results = [x.node for x in storages.values()] + [x.stand_in._storage.node for _, x in written]
-    region.apart = not written or _is_apart(session, [x.node for x in storages.values()] + needed, [x.node for _, x in written])
     nodes = [x.node for x in outside.inputs] + [n for _, _, n in session.draws]
-    given = {id(n): i for i, n in enumerate(nodes)}
     forward = cut(engine.recorded_since(session.mark), nodes, [*forward_results, *needed], session.leaves)
     if forward is None:
         raise NotCapturable("computes with values from elsewhere")
     region.forward = forward
     region.draws = [(draw, shape) for draw, shape, _ in session.draws]
     order = list(storages)
-    region.outputs = [Output(order.index(id(t._storage)), t._type, t._strides, t._offset, t._rg) for t in made.values()]
-    region.plain = len(order) == len(made) and all(t._strides is None and t._storage.node.type is t._type for t in made.values())
+    region.outputs = [Output(order.index(id(t._storage)), t._type, t._strides, t._offset, t._rg, t._storage.version)
+                      for t in made.values()]
+    region.plain = len(order) == len(made) and all(t._strides is None and t._storage.node.type is t._type and not t._storage.version
+                                                   for t in made.values())
     region.writes = [(i, len(order) + k, x.stand_in._storage.version) for k, (i, x) in enumerate(written)]
     region.saved = [len(forward_results) + k for k in range(len(needed))]
     region.targets = [i for i, x in enumerate(outside.inputs) if x.layout.requires_grad] if roots else []
-    region.kept = [given[id(n)] for n in needed if id(n) in given and given[id(n)] < len(outside.inputs)
-                   and given[id(n)] not in [i for i, _ in written]]
+    of = {id(x.stand_in._storage): ("input", i) for i, x in enumerate(outside.inputs)}
+    of |= {id(t._storage): ("output", i) for i, t in enumerate(made.values())}
+    tape = Tape(roots, targets, of)
+    region.kept = [(p.position, p.version) for p in tape.watched if p.kind == "input"]
+    region.kept_outputs = [(p.position, p.version) for p in tape.watched if p.kind == "output"]
+    region.shared = tape.shared()
+    region.tape = tape if tape.plain else None
+    if tape.plain:
+        tape.given = [k for k, n in enumerate(needed) if n not in nodes]
+        recording = cut(engine.recorded_since(session.mark), [*nodes, *[needed[k] for k in tape.given]], tape.saved,
+                        session.leaves)
+        if recording is None:
+            raise NotCapturable("has a tape that keeps values from elsewhere")
+        tape.recording = recording
+    elif written:
+        raise NotCapturable("writes to its arguments under vmap")
     region.backward = backwards
     region.guard = outside.guard()
     region.build = _builder(text, outside)
     return region
-
-
-def _is_apart(session: Session, results: list[Node], written: list[Node]) -> bool:
-    """Whether results do not depend on some values from outside."""
-    seen: set[Node] = set()
-    stack = list(results)
-    while stack:
-        n = stack.pop()
-        if n not in seen:
-            seen.add(n)
-            stack += n.inputs
-    return seen.isdisjoint(written)
-
-
-def _sharing(roots: list[Tensor]) -> list[set[int]]:
-    """For each root, those whose backward needs values that its own lets go of."""
-    reached = []
-    for t in roots:
-        seen: set[Any] = set()
-        stack = [edge_of(t)]
-        while stack:
-            e = stack.pop()
-            if e is not None and e[0] not in seen:
-                seen.add(e[0])
-                stack += e[0].edges
-        reached.append({n for n in seen if n.saved or getattr(n, "saved_out", None) is not None})
-    return [{j for j, other in enumerate(reached) if j == i or own & other} for i, own in enumerate(reached)]
 
 
 def _distinct(outside: Outside) -> None:
@@ -365,11 +353,10 @@ def _distinct(outside: Outside) -> None:
     outside.lines.append(f"if len({{{names}}}) != {len(outside.inputs)}: return")
 
 
-def _backwards(session: Session, roots: list[Tensor], inputs: list[Input]) -> tuple[dict, list[Node]]:
+def _backwards(session: Session, roots: list[Tensor], targets: list[Tensor]) -> tuple[dict, list[Node]]:
     """For each choice of gradients that may be there: the work from what is saved and those gradients to each input's gradient
     (its position among the results, or -1). And what is saved."""
-    wanted = [x.stand_in for x in inputs if x.layout.requires_grad]
-    edges = [edge_of(t) for t in wanted]
+    edges = [edge_of(t) for t in targets]
     n = len(roots)
     choices = {(True,) * n} | {tuple(i == k for i in range(n)) for k in range(n)} if n > MAX_OUTPUTS else \
         {c for c in product((True, False), repeat=n) if any(c)}
