@@ -318,3 +318,23 @@ def test_a_place_that_is_assigned_while_it_is_updated():
     watched = Watched(f, whole=False)
     for _ in range(3):
         same(watched(X), X + 13)
+
+
+def test_what_warns_warns_at_every_call():
+    watched = Watched(lambda a, b: nn.functional.mse_loss(a, b), whole=False)
+    for _ in range(4):
+        with pytest.warns(UserWarning, match="target size") as caught:
+            watched(torch.ones(3), torch.ones(3, 1))
+        assert len(caught) == 1
+
+
+def test_the_default_dtype():
+    net, x = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Tanh()), torch.ones(1, 2)
+    watched = Watched(lambda x: net(x) + torch.ones(2))
+    same(watched(x), net(x) + 1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert watched(x).dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert watched(x).dtype is torch.float32

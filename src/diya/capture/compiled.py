@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from .. import engine
+from .. import engine, recording
 from ..autograd.modes import modes
 from ..engine import NotCapturable
 
@@ -22,7 +22,17 @@ MAX_MET = 64      # kinds of calls that are told apart before one comes again
 
 enabled = os.environ.get("DIYA_CAPTURE", "1") != "0"  # whether modules are captured that nobody asked to compile
 
-_every: WeakSet[Compiled] = WeakSet()
+
+class Known(WeakSet):
+    """Everything that captures calls."""
+
+    def clear(self) -> None:
+        """Lets each forget what it captured."""
+        for compiled in list(self):
+            compiled.forget()
+
+
+_every: Known = recording.memory(Known)
 
 
 class Compiled:
@@ -152,8 +162,7 @@ def _kind(x: Any) -> Any:
 def forget() -> None:
     """Forgets what was captured of every function."""
     from . import syntax
-    for compiled in list(_every):
-        compiled.forget()
+    _every.clear()
     syntax.forget()
 
 

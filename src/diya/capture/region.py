@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import count, product
+from threading import get_ident
 from typing import Any, NamedTuple
 
 from .. import engine
@@ -36,9 +38,17 @@ class Session:
         self.mark = engine.position()
         self.sealed, engine.sealed = engine.sealed, self.outside.sealed  # type: ignore[assignment]
         engine.capturing = engine.drawing = self
+        self.thread, self.warn = get_ident(), warnings.warn
+        warnings.warn = self._warned  # type: ignore[assignment]
         return self
 
+    def _warned(self, *args, **kwargs) -> None:
+        if get_ident() == self.thread:
+            raise NotCapturable("warns")
+        self.warn(*args, **kwargs)
+
     def __exit__(self, *_) -> None:
+        warnings.warn = self.warn
         engine.capturing = engine.drawing = None
         engine.sealed = self.sealed
         engine.discard(self.mark, self.outside.sealed)
@@ -100,8 +110,9 @@ class Region:
     kept: list[tuple[int, int]]                   # of which inputs (then outputs) backward needs what memory, at which version
     kept_outputs: list[tuple[int, int]]
     shared: list[set[int]]                        # by output with a gradient: those whose backward needs the same saved values
+    effects: Effects | None                       # on gradients and optimizers
 
-    def run(self, nodes: list[Node], tensors: tuple, call: Callable) -> Any:
+    def run(self, nodes: list[Node], tensors: tuple, counts: tuple, call: Callable) -> Any:
         """``call()`` is the same as it is written; it returns None if the guards hold no more."""
         nodes += [draw(shape)._value() for draw, shape in self.draws]
         made = self.forward.replay(nodes)
@@ -124,6 +135,11 @@ class Region:
                     if nr:
                         t._nr = nr
                     nr += 1
+        if self.effects is not None:
+            self.effects.happen(tensors, made, counts, outs)
+            if self.effects.flushes:
+                del made, nodes
+                engine.flush()
         return self.build(outs, tensors)
 
     def _views(self, made: list[Node]) -> list[Tensor]:
@@ -267,10 +283,10 @@ def capture(function: Any, args: tuple, kwargs: dict, hidden: bool = False) -> R
                 raise NotCapturable("leaves gradients switched on or off")
         finally:
             modes.grad = grad
-        return _region(session, result, hidden)
+        return _region(session, result, hidden, evaluator.training)
 
 
-def _region(session: Session, result: Any, hidden: bool) -> Region:
+def _region(session: Session, result: Any, hidden: bool, training: Training) -> Region:
     outside = session.outside
     region = Region()
     region.hidden = hidden
@@ -281,7 +297,8 @@ def _region(session: Session, result: Any, hidden: bool) -> Region:
         t._refresh_autograd()
     for x in outside.inputs:
         s = x.stand_in
-        if s._rg is not x.layout.requires_grad or s._fn is not None or s._grad is not None or s._type is not x.tensor._type:
+        if s._rg is not x.layout.requires_grad or s._fn is not None or s._type is not x.tensor._type \
+                or s._grad is not None and id(s) not in training.found:
             raise NotCapturable("changes what autograd knows of a tensor from outside")
         if strides_of(s) != x.layout.strides or s._offset:
             raise NotCapturable("changes how a tensor from outside lies in memory")
@@ -305,11 +322,15 @@ def _region(session: Session, result: Any, hidden: bool) -> Region:
     if written:
         _distinct(outside)
 
-    roots = [t for t in made.values() if t._rg]
+    gradients = training.gradients(outside.inputs, made)
+    spent = [(i, t._fn.name()) for i, t in enumerate(made.values()) if t._rg and t._fn in training.spent]  # pyright: ignore[reportOptionalMemberAccess]
+    roots = [t for t in made.values() if t._rg and t._fn not in training.spent]
     targets = [x.stand_in for x in outside.inputs if x.layout.requires_grad] if roots else []
     backwards, needed = _backwards(session, roots, targets) if roots else ({}, [])
     forward_results = [x.node for x in storages.values()] + [x.stand_in._storage.node for _, x in written]
-    nodes = [x.node for x in outside.inputs] + [n for _, _, n in session.draws]
+    places = [len(forward_results) + k if t is not None else -1 for k, (_, t) in enumerate(gradients)]
+    forward_results += [x.node if x.node is not None else x for x in ()]
+    nodes = [x.node for x in outside.inputs] + training.numbers + [n for _, _, n in session.draws]
     forward = cut(engine.recorded_since(session.mark), nodes, [*forward_results, *needed], session.leaves)
     if forward is None:
         raise NotCapturable("computes with values from elsewhere")
