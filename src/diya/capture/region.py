@@ -110,9 +110,8 @@ class Region:
     kept: list[tuple[int, int]]                   # of which inputs (then outputs) backward needs what memory, at which version
     kept_outputs: list[tuple[int, int]]
     shared: list[set[int]]                        # by output with a gradient: those whose backward needs the same saved values
-    effects: Effects | None                       # on gradients and optimizers
 
-    def run(self, nodes: list[Node], tensors: tuple, counts: tuple, call: Callable) -> Any:
+    def run(self, nodes: list[Node], tensors: tuple, call: Callable) -> Any:
         """``call()`` is the same as it is written; it returns None if the guards hold no more."""
         nodes += [draw(shape)._value() for draw, shape in self.draws]
         made = self.forward.replay(nodes)
@@ -135,11 +134,6 @@ class Region:
                     if nr:
                         t._nr = nr
                     nr += 1
-        if self.effects is not None:
-            self.effects.happen(tensors, made, counts, outs)
-            if self.effects.flushes:
-                del made, nodes
-                engine.flush()
         return self.build(outs, tensors)
 
     def _views(self, made: list[Node]) -> list[Tensor]:
@@ -283,10 +277,10 @@ def capture(function: Any, args: tuple, kwargs: dict, hidden: bool = False) -> R
                 raise NotCapturable("leaves gradients switched on or off")
         finally:
             modes.grad = grad
-        return _region(session, result, hidden, evaluator.training)
+        return _region(session, result, hidden)
 
 
-def _region(session: Session, result: Any, hidden: bool, training: Training) -> Region:
+def _region(session: Session, result: Any, hidden: bool) -> Region:
     outside = session.outside
     region = Region()
     region.hidden = hidden
@@ -297,8 +291,7 @@ def _region(session: Session, result: Any, hidden: bool, training: Training) -> 
         t._refresh_autograd()
     for x in outside.inputs:
         s = x.stand_in
-        if s._rg is not x.layout.requires_grad or s._fn is not None or s._type is not x.tensor._type \
-                or s._grad is not None and id(s) not in training.found:
+        if s._rg is not x.layout.requires_grad or s._fn is not None or s._grad is not None or s._type is not x.tensor._type:
             raise NotCapturable("changes what autograd knows of a tensor from outside")
         if strides_of(s) != x.layout.strides or s._offset:
             raise NotCapturable("changes how a tensor from outside lies in memory")
@@ -322,15 +315,11 @@ def _region(session: Session, result: Any, hidden: bool, training: Training) -> 
     if written:
         _distinct(outside)
 
-    gradients = training.gradients(outside.inputs, made)
-    spent = [(i, t._fn.name()) for i, t in enumerate(made.values()) if t._rg and t._fn in training.spent]  # pyright: ignore[reportOptionalMemberAccess]
-    roots = [t for t in made.values() if t._rg and t._fn not in training.spent]
+    roots = [t for t in made.values() if t._rg]
     targets = [x.stand_in for x in outside.inputs if x.layout.requires_grad] if roots else []
     backwards, needed = _backwards(session, roots, targets) if roots else ({}, [])
     forward_results = [x.node for x in storages.values()] + [x.stand_in._storage.node for _, x in written]
-    places = [len(forward_results) + k if t is not None else -1 for k, (_, t) in enumerate(gradients)]
-    forward_results += [x.node if x.node is not None else x for x in ()]
-    nodes = [x.node for x in outside.inputs] + training.numbers + [n for _, _, n in session.draws]
+    nodes = [x.node for x in outside.inputs] + [n for _, _, n in session.draws]
     forward = cut(engine.recorded_since(session.mark), nodes, [*forward_results, *needed], session.leaves)
     if forward is None:
         raise NotCapturable("computes with values from elsewhere")
