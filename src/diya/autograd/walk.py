@@ -65,7 +65,7 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
     """
     if modes.dual:
         create_graph = retain_graph = True
-    if captures is None and not create_graph and len(roots) == 1 and not engine.batched:
+    if captures is None and not create_graph and len(roots) == 1 and not engine.batched and engine.capturing is None:
         tape = replay.read(*roots[0], grads[0])
         found = tape is not None and replay.find(tape)
         if tape is not None and found is not False:

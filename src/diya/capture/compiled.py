@@ -58,16 +58,17 @@ class Compiled:
             if region.grad is grad:
                 found = region.guard(args, kwargs)
                 if found is not None:
-                    if engine.carries_batch(found[0]):  # has left its vmap
+                    nodes, tensors, counts = found
+                    if engine.carries_batch(nodes):  # has left its vmap
                         return self._as_written(args, kwargs)
                     region.met += 1
-                    return region.run(found[0], found[1], lambda region=region: self._again(region, args, kwargs))
+                    return region.run(nodes, tensors, counts, lambda region=region: self._again(region, args, kwargs))
         if len(regions) < MAX_REGIONS and self.failures < MAX_FAILURES and self._wanted(args, kwargs):
             found = self._capture(args, kwargs)
             if found is not None:
-                region, nodes, tensors = found
+                region, nodes, tensors, counts = found
                 if not engine.carries_batch(nodes):
-                    return region.run(nodes, tensors, lambda: self._again(region, args, kwargs))
+                    return region.run(nodes, tensors, counts, lambda: self._again(region, args, kwargs))
         return self._as_written(args, kwargs)
 
     def _as_written(self, args: tuple, kwargs: dict) -> Any:
@@ -83,11 +84,14 @@ class Compiled:
 
     def _capture(self, args: tuple, kwargs: dict) -> tuple | None:
         from .region import capture
+        from .training import TooEarly
         try:
             region = capture(self.subject, args, kwargs, self.hidden)
         except NotCapturable as refused:
             self.reason = refused.with_traceback(None)  # its frames would keep alive what was recorded
             refused.__context__ = None
+            if isinstance(refused, TooEarly):
+                return None
         except Exception as error:  # the function's own, or of an operator: running it as it is written says so properly
             self.reason = NotCapturable(f"fails: {type(error).__name__}: {error}")
         else:

@@ -31,7 +31,7 @@ from ..dtypes import dtype as DType
 from ..engine import NotCapturable
 from ..graph import Size
 from ..tensor import Tensor
-from . import transformed
+from . import training, transformed
 from .outside import CONTAINERS, Outside
 
 ABSENT: Any = object()
@@ -45,6 +45,7 @@ _OPERATORS = tuple(PACKAGE + part for part in (
 _MODULES = tuple(PACKAGE + part for part in (f"nn{os.sep}modules{os.sep}", f"nn{os.sep}_composed.py", f"nn{os.sep}_recurrent.py",
                                               f"autograd{os.sep}modes.py"))
 _TRANSFORMS = PACKAGE + "func" + os.sep
+_OPTIMIZERS = PACKAGE + "optim" + os.sep
 # Functions of the package that look at nothing that is not guarded.
 _PURE = ("is_tensor", "is_floating_point", "is_complex", "numel", "can_cast", "is_grad_enabled", "get_default_dtype", "is_storage",
          "is_compiling", "is_dynamo_compiling", "is_exporting", "is_scripting", "is_tracing", "is_autocast_enabled", "result_type",
@@ -88,6 +89,7 @@ class Objects:
     def __init__(self, outside: Outside):
         self.outside = outside
         self.fresh: dict[int, Any] = {}  # objects of Python classes that were made inside
+        self.training = training.Training.none()
         self.substituted: dict[tuple[int, str], Tensor] = {}  # by table and name: what `functional_call` gives to modules
 
     def evaluate(self, function: FunctionType, args: tuple, kwargs: dict) -> Any:
@@ -168,9 +170,13 @@ class Objects:
         return self._instance_attribute(obj, name, known)
 
     def _tensor_attribute(self, t: Tensor, name: str) -> Any:
+        source = self.outside.input_of(t)
+        if name == "grad" and source is not None:
+            return training.gradient(self, source)
+        if name == "backward" and type(t) is Tensor:
+            return Inside(functools.partial(training.backward, self, t))
         if name == "grad_fn" or name == "grad" or name == "_version" or name in _READS:
             raise NotCapturable(f"uses Tensor.{name}")
-        source = self.outside.input_of(t)
         if name == "is_leaf" and source is not None:
             leaf = source.tensor.is_leaf
             self.outside.check(f"{source.name}.is_leaf is {leaf}")
@@ -247,6 +253,10 @@ class Objects:
         return name
 
     def set_attribute(self, obj: Any, name: str, value: Any) -> None:
+        source = self.outside.input_of(obj) if name == "grad" and isinstance(obj, Tensor) else None
+        if source is not None:
+            training.set_gradient(self, source, value)
+            return
         if id(obj) not in self.fresh or type(obj).__setattr__ is not object.__setattr__ or _has_setter(type(obj), name):
             raise NotCapturable(f"writes the attribute {name} of an object of class {type(obj).__name__}")
         setattr(obj, name, value)
@@ -440,6 +450,8 @@ class Objects:
                 return function(*[self.native(x) for x in args], **{k: self.native(x) for k, x in kwargs.items()})
             if file.startswith(_TRANSFORMS):
                 return transformed.call(self, function, args, kwargs)
+            if file.startswith(_OPTIMIZERS):
+                return training.call(self, function, args, kwargs)
             if not file.startswith(PACKAGE + "demo"):
                 raise NotCapturable(f"calls {function.__module__}.{function.__qualname__}")
         return self.evaluate(function, args, kwargs)

@@ -98,6 +98,8 @@ class Outside:
         self.scope: dict[str, Any] = {"content_like": content_like, "copysign": math.copysign}
         self.inputs: list[Input] = []
         self.sealed: set[Node] = set()
+        self.numbers: list[str] = []  # expressions: more inputs, made by the guards
+        self.counts: list[str] = []   # names of what counters of steps hold afterwards
         self._constants: dict[int, str] = {}
         self._known: dict[int, tuple[Any, str, bool]] = {}
         self._loaded: dict[str, Any] = {}
@@ -249,11 +251,12 @@ class Outside:
                    f"{x.name}._storage.node.type is {self.constant(x.node.type)}")
 
     def guard(self):
-        """``guard(args, kwargs)``: (contents of the inputs, the tensors), or None where something differs."""
+        """``guard(args, kwargs)``: (contents of the inputs, and numbers; the tensors; counts), or None where something differs."""
         body = "\n        ".join(self.lines)
-        nodes = "".join(f"n{i}, " for i in range(len(self.inputs)))
+        nodes = "".join([*[f"n{i}, " for i in range(len(self.inputs))], *[f"{x}, " for x in self.numbers]])
         tensors = "".join(f"{x.name}, " for x in self.inputs)
-        text = (f"def guard(args, kwargs):\n    try:\n        {body}\n        return [{nodes}], ({tensors})\n"
+        counts = "".join(f"{x}, " for x in self.counts)
+        text = (f"def guard(args, kwargs):\n    try:\n        {body}\n        return [{nodes}], ({tensors}), ({counts})\n"
                 f"    except Exception: return None")  # the call as it is written then says what is wrong
         exec(compile(text, "<guards>", "exec"), self.scope)
         return self.scope["guard"]

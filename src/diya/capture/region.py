@@ -20,6 +20,7 @@ from ..tensor import Tensor, from_node
 from .evaluator import Evaluator
 from .outside import Outside, strides_of
 from .tape import Tape
+from .training import Effects, Training
 
 MAX_OUTPUTS = 3  # for which every choice of gradients that may be there is captured; of more, each alone and all
 
@@ -110,8 +111,9 @@ class Region:
     kept: list[tuple[int, int]]                   # of which inputs (then outputs) backward needs what memory, at which version
     kept_outputs: list[tuple[int, int]]
     shared: list[set[int]]                        # by output with a gradient: those whose backward needs the same saved values
+    effects: Effects | None                       # on gradients and optimizers
 
-    def run(self, nodes: list[Node], tensors: tuple, call: Callable) -> Any:
+    def run(self, nodes: list[Node], tensors: tuple, counts: tuple, call: Callable) -> Any:
         """``call()`` is the same as it is written; it returns None if the guards hold no more."""
         nodes += [draw(shape)._value() for draw, shape in self.draws]
         made = self.forward.replay(nodes)
@@ -134,6 +136,11 @@ class Region:
                     if nr:
                         t._nr = nr
                     nr += 1
+        if self.effects is not None:
+            self.effects.happen(tensors, made, counts, outs)
+            if self.effects.flushes:
+                del made, nodes
+                engine.flush()
         return self.build(outs, tensors)
 
     def _views(self, made: list[Node]) -> list[Tensor]:
@@ -277,10 +284,10 @@ def capture(function: Any, args: tuple, kwargs: dict, hidden: bool = False) -> R
                 raise NotCapturable("leaves gradients switched on or off")
         finally:
             modes.grad = grad
-        return _region(session, result, hidden)
+        return _region(session, result, hidden, evaluator.training)
 
 
-def _region(session: Session, result: Any, hidden: bool) -> Region:
+def _region(session: Session, result: Any, hidden: bool, training: Training) -> Region:
     outside = session.outside
     region = Region()
     region.hidden = hidden
@@ -291,7 +298,8 @@ def _region(session: Session, result: Any, hidden: bool) -> Region:
         t._refresh_autograd()
     for x in outside.inputs:
         s = x.stand_in
-        if s._rg is not x.layout.requires_grad or s._fn is not None or s._grad is not None or s._type is not x.tensor._type:
+        if s._rg is not x.layout.requires_grad or s._fn is not None or s._type is not x.tensor._type \
+                or s._grad is not None and id(s) not in training.found:
             raise NotCapturable("changes what autograd knows of a tensor from outside")
         if strides_of(s) != x.layout.strides or s._offset:
             raise NotCapturable("changes how a tensor from outside lies in memory")
@@ -315,19 +323,20 @@ def _region(session: Session, result: Any, hidden: bool) -> Region:
     if written:
         _distinct(outside)
 
-    roots = [t for t in made.values() if t._rg]
+    roots = [t for t in made.values() if t._rg and t._fn not in training.spent]
     targets = [x.stand_in for x in outside.inputs if x.layout.requires_grad] if roots else []
     backwards, needed = _backwards(session, roots, targets) if roots else ({}, [])
     forward_results = [x.node for x in storages.values()] + [x.stand_in._storage.node for _, x in written]
-    nodes = [x.node for x in outside.inputs] + [n for _, _, n in session.draws]
+    region.effects = training.effects(outside.inputs, made, forward_results)
+    nodes = [x.node for x in outside.inputs] + training.numbers + [n for _, _, n in session.draws]
     forward = cut(engine.recorded_since(session.mark), nodes, [*forward_results, *needed], session.leaves)
     if forward is None:
         raise NotCapturable("computes with values from elsewhere")
     region.forward = forward
     region.draws = [(draw, shape) for draw, shape, _ in session.draws]
     order = list(storages)
-    region.outputs = [Output(order.index(id(t._storage)), t._type, t._strides, t._offset, t._rg, t._storage.version)
-                      for t in made.values()]
+    region.outputs = [Output(order.index(id(t._storage)), t._type, t._strides, t._offset, any(t is r for r in roots),
+                             t._storage.version) for t in made.values()]
     region.plain = len(order) == len(made) and all(t._strides is None and t._storage.node.type is t._type and not t._storage.version
                                                    for t in made.values())
     region.writes = [(i, len(order) + k, x.stand_in._storage.version) for k, (i, x) in enumerate(written)]
