@@ -23,7 +23,7 @@ from .dtypes import dtype as DType
 from .familiar import familiar, note
 from .graph import LEAF, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
 from .runtime.buffer import Buffer, after_a_first_run
-from .structure import MAX_RUNS, Trace, dying, held_outside, structure, work_out
+from .structure import MAX_RUNS, Run, Trace, dying, held_outside, structure, work_out
 
 MAX_PENDING = 8192             # nodes; a loop that observes nothing is flushed here
 MAX_PENDING_BYTES = 256 << 20  # bytes of data made since the last flush, which pending nodes may hold
@@ -311,19 +311,19 @@ _programs = Bounded(MAX_PROGRAM_NODES)
 _traces = Bounded(MAX_TRACE_NODES)
 
 
-def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
+def flush(wanted: Node | None = None, keep_views: bool = True) -> tuple[Run, list[Node]] | None:
     """Runs all pending work that somebody still needs, as one program.
 
     ``wanted`` is a node whose value must be there afterwards (a pending view would otherwise stay one). Raises the
     first exception of a node that failed (for want of memory, too); values that do not depend on it are computed all
-    the same. A KeyboardInterrupt leaves everything pending, so the process stays usable.
+    the same. A KeyboardInterrupt leaves everything pending, so the process stays usable. Returns what has run, and on what.
     """
     global _made_bytes, _flushes, _folded
     with _lock:
         if wanted is not None and wanted.value is not None:
-            return  # another thread's flush made it
+            return None  # another thread's flush made it
         if capturing is not None:
-            return
+            return None
         count = len(_pending)
         nodes = _pending[:count]
         del _pending[:count]
@@ -334,22 +334,21 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
             nodes = [n for n in nodes if n.value is None]
             if wanted is not None and wanted.value is not None:
                 _pending[:0] = nodes
-                return
+                return None
         _made_bytes = 0
         if not nodes:
             if wanted is not None and wanted.value is None:
                 raise RuntimeError("internal error: a value is wanted that was never recorded; please report this")
-            return
+            return None
         counters.nodes_recorded += count
-        _run(nodes, wanted, keep_views)
+        return _run(nodes, wanted, keep_views)
 
 
 _AS_IT_IS = nullcontext()
 _failed = False  # whether any node ever failed: only then need a flush look for what a failure poisons
 
 
-def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
-    global _failed
+def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple[Run, list[Node]] | None:
     key, leaves = structure(nodes, wanted, keep_views)
     trace = _traces.get(key)
     if trace is None:
@@ -366,10 +365,10 @@ def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
     if run.deferred:
         _pending.extend([nodes[i] for i in run.deferred])
     if not run.outputs:
-        return
+        return None
     try:
         # Once a program writes over its arguments it must not be run again: an interrupt waits.
-        with _InterruptsWait() if run.donates else _AS_IT_IS:
+        with InterruptsWait() if run.donates else _AS_IT_IS:
             results = run_program(run.program, [leaves[k].value for k in run.arguments], wanted is not None)
             for i, value in zip(run.outputs, results, strict=True):
                 n = nodes[i]
@@ -384,8 +383,24 @@ def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
     counters.nodes_run += run.live
     for i in run.outputs:
         if isinstance(nodes[i].value, BaseException):
-            _failed = True
-            raise describe_fault(nodes[i].value)
+            raise failure(nodes[i].value)
+    return run, leaves
+
+
+def run_alone(run: Run, arguments: list) -> list:
+    """Runs a program that is known, while nothing is pending. An error among the results is raised later: see `failure`."""
+    results = run_program(run.program, arguments, False)
+    counters.flushes += 1
+    counters.nodes_run += run.live
+    counters.cache_hits += 1
+    return results
+
+
+def failure(error: BaseException) -> BaseException:
+    """What to raise for a value that is an error; from now on what reads it fails, too."""
+    global _failed
+    _failed = True
+    return describe_fault(error)
 
 
 def _program(key: tuple, graph: Callable[[], Graph]) -> Program:
@@ -421,7 +436,7 @@ class Lines:
         self.swap(*self.before)
 
 
-class _InterruptsWait:
+class InterruptsWait:
     """Holds back a KeyboardInterrupt (which only the main thread gets) until the block is left."""
 
     __slots__ = ("came", "previous")

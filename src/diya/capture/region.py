@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count, product
 from threading import get_ident
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from ..graph import Node, Type
 from ..recording import Recording, cut
 from ..storage import Storage
 from ..tensor import Tensor, from_node
+from .direct import Direct
 from .evaluator import Evaluator
 from .outside import Outside, strides_of
 from .tape import Tape
@@ -112,11 +114,42 @@ class Region:
     kept_outputs: list[tuple[int, int]]
     shared: list[set[int]]                        # by output with a gradient: those whose backward needs the same saved values
     effects: Effects | None                       # on gradients and optimizers
+    direct: Direct | None = None                  # the program that it is, once it was one
 
     def run(self, nodes: list[Node], tensors: tuple, counts: tuple, call: Callable) -> Any:
         """``call()`` is the same as it is written; it returns None if the guards hold no more."""
-        nodes += [draw(shape)._value() for draw, shape in self.draws]
+        if self.draws:
+            nodes += [draw(shape)._value() for draw, shape in self.draws]
+        if self.direct is not None:
+            with engine.InterruptsWait():  # what was written over must become what it is then
+                made = self.direct.run(nodes)
+                if made is not None:
+                    result = self._happen(nodes, tensors, counts, made, call)
+                    for n in made:
+                        if isinstance(n.value, BaseException):
+                            raise engine.failure(n.value)
+                    return result
+        mark = engine.position()
         made = self.forward.replay(nodes)
+        result = self._happen(nodes, tensors, counts, made, call)
+        if self.effects is not None and self.effects.flushes:
+            self._flush(nodes, made, mark)
+        return result
+
+    def _flush(self, nodes: list[Node], made: list[Node], mark: tuple[int, int]) -> None:
+        """Runs what is pending, as an optimizer does at the end of its step. ``mark``: where the region's work begins."""
+        inputs, results = [id(n) for n in nodes], [(id(n), n.type) for n in made]
+        pending = [id(n) for n in engine.recorded_since(mark) or ()]
+        made.clear()  # who holds a node wants it, or keeps it from being written over
+        if not self.backward:
+            nodes.clear()
+        ran = engine.flush()
+        if ran is not None and mark[1] == 0:
+            with suppress(LookupError):
+                self.direct = Direct(*ran, pending, inputs, results, [(i, k) for i, k, _ in self.writes])
+
+    def _happen(self, nodes: list[Node], tensors: tuple, counts: tuple, made: list[Node], call: Callable) -> Any:
+        """What the call does, now that its results are known; what it returns."""
         versions = [(tensors[i]._storage, tensors[i]._storage.version + version) for i, version in self.kept]
         for i, k, changes in self.writes:
             storage = tensors[i]._storage
@@ -138,9 +171,6 @@ class Region:
                     nr += 1
         if self.effects is not None:
             self.effects.happen(tensors, made, counts, outs)
-            if self.effects.flushes:
-                del made, nodes
-                engine.flush()
         return self.build(outs, tensors)
 
     def _views(self, made: list[Node]) -> list[Tensor]:
@@ -368,7 +398,7 @@ def _distinct(outside: Outside) -> None:
     """What is written to must not be the memory of another input."""
     if len({id(x.tensor._storage) for x in outside.inputs}) != len(outside.inputs):
         raise NotCapturable("writes to memory that several inputs share")
-    names = ", ".join(f"id({x.name}._storage)" for x in outside.inputs)
+    names = ", ".join(f"{x.name}._storage" for x in outside.inputs)
     outside.lines.append(f"if len({{{names}}}) != {len(outside.inputs)}: return")
 
 
