@@ -115,6 +115,21 @@ def test_which_objects_are_one(function):
             same(watched(X, p, q), function(X, p, q))
 
 
+class Slots:
+    __slots__ = ("a",)
+
+
+def test_a_slot_that_is_filled_later():
+    watched, slots = Watched(lambda x, s: x + getattr(s, "a", 1)), Slots()
+    for _ in range(2):
+        same(watched(X, slots), X + 1)
+    slots.a = 2
+    for _ in range(2):
+        same(watched(X, slots), X + 2)
+    del slots.a
+    same(watched(X, slots), X + 1)
+
+
 def test_a_missing_key_is_made_once():
     made = []
 

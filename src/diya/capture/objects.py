@@ -200,7 +200,7 @@ class Objects:
     def _instance_attribute(self, obj: Any, name: str, known: tuple[str, bool] | None) -> Any:
         cls = type(obj)
         outside = self.outside
-        if cls.__getattribute__ is not object.__getattribute__:
+        if not isinstance(cls.__getattribute__, WrapperDescriptorType):
             raise NotCapturable(f"reads an attribute of {cls.__name__}, which computes its attributes")
         raw = next((vars(k)[name] for k in cls.__mro__ if name in vars(k)), ABSENT)
         if isinstance(raw, property):
@@ -214,7 +214,10 @@ class Objects:
         if hasattr(type(raw), "__set__"):
             if type(raw) is not MemberDescriptorType:  # of a slot
                 raise NotCapturable(f"reads {cls.__name__}.{name}, a {type(raw).__name__}")
-            return outside.load(f"{text}.{name}", getattr(obj, name), fixed) if known else getattr(obj, name)
+            if known and not hasattr(obj, name):
+                outside.check(f"not hasattr({text}, {name!r})")
+            value = getattr(obj, name)
+            return outside.load(f"{text}.{name}", value, fixed) if known else value
         own: Any = getattr(obj, "__dict__", None)
         table = self._table(text, own) if fixed and known and own is not None else f"{text}.__dict__"
         if own is not None and name in own:

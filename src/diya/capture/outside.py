@@ -151,6 +151,8 @@ class Outside:
 
     def _load(self, access: str, value: Any, fixed: bool) -> Any:
         kind = type(value)
+        if isinstance(kind.__getattribute__, FunctionType):  # looking at its class would run that
+            raise NotCapturable(f"reads a {kind.__name__}, which computes its attributes")
         if isinstance(value, Tensor):
             return self._tensor(access, value, fixed)
         if isinstance(value, _SAME):

@@ -40,8 +40,8 @@ class Session:
         engine._lock.acquire()
         self.mark = engine.position()
         self.sealed, engine.sealed = engine.sealed, self.outside.sealed  # type: ignore[assignment]
-        engine.capturing = engine.drawing = self
         self.thread, self.warn = get_ident(), warnings.warn
+        engine.capturing = engine.drawing = self
         warnings.warn = self._warned  # type: ignore[assignment]
         return self
 
@@ -59,13 +59,18 @@ class Session:
 
     def drawn(self, shape: tuple, draw: Callable[[tuple], Tensor]) -> Tensor:
         """Stands for random numbers that every later call draws."""
+        if get_ident() != self.thread:
+            with engine._lock:  # until this is over
+                return draw(shape)
+        from ..random import default_generator
         self.touched = {}
-        try:
-            sample = draw(shape)
-        finally:
-            touched, self.touched = self.touched, None
-            for generator, state in touched.items():
-                generator.set_state_bytes(state)
+        with default_generator._lock:  # no other thread draws before its state is back
+            try:
+                sample = draw(shape)
+            finally:
+                touched, self.touched = self.touched, None
+                for generator, state in touched.items():
+                    generator.set_state_bytes(state)
         if sample._strides is not None:
             raise NotCapturable("draws random numbers with strides")
         node = self.outside.placeholder(sample._type)
@@ -74,6 +79,8 @@ class Session:
 
     def draws_from(self, generator: Any) -> None:
         """A generator is about to move."""
+        if get_ident() != self.thread:
+            return
         if self.touched is None:
             raise NotCapturable("draws random numbers that depend on values")
         if generator not in self.touched:
@@ -283,7 +290,7 @@ class Redrawn:
     """While a call is made again: random numbers are those that were drawn, and nothing else is captured."""
 
     def __init__(self, drawn: list[Node]):
-        self.drawn_before = iter(drawn)
+        self.drawn_before, self.thread = iter(drawn), get_ident()
 
     def __enter__(self) -> None:
         engine._lock.acquire()
@@ -294,6 +301,9 @@ class Redrawn:
         engine._lock.release()
 
     def drawn(self, shape: tuple, draw: Callable) -> Tensor:
+        if get_ident() != self.thread:
+            with engine._lock:
+                return draw(shape)
         return from_node(next(self.drawn_before))
 
 
