@@ -51,10 +51,10 @@ def test_sort_is_stable(name, descending):
     values, indices = torch.tensor(a).sort(descending=descending, stable=True)
     same(indices, want)
     same(values, np.take_along_axis(a, want, -1))
-    same(torch.tensor(a).argsort(descending=descending), want)
+    same(torch.tensor(a).argsort(descending=descending, stable=True), want)
     turned = torch.tensor(np.ascontiguousarray(a.T))
-    same(turned.sort(0, descending=descending)[0], np.take_along_axis(a, want, -1).T)
-    same(turned.argsort(0, descending=descending), want.T)
+    same(turned.sort(0, descending=descending, stable=True)[0], np.take_along_axis(a, want, -1).T)
+    same(turned.argsort(0, descending=descending, stable=True), want.T)
 
 
 @pytest.mark.parametrize("name", [n for n in ARRAYS if n != "bool"])
@@ -64,12 +64,28 @@ def test_topk_and_kthvalue(name, largest):
     for k in (0, 1, 7, a.shape[1]):
         want = stable(a, largest)[:, :k]
         values, indices = torch.tensor(a).topk(k, largest=largest)
-        same(indices, want)
-        same(values, np.take_along_axis(a, want, -1))
+        np.testing.assert_array_equal(values.numpy(), np.take_along_axis(a, want, -1))
+        same(values, np.take_along_axis(a, indices.numpy(), -1))
+        assert all(len(set(row)) == k for row in indices.tolist())
     at = stable(a, False)[:, 4]
     values, indices = torch.tensor(a).kthvalue(5, -1)
-    same(indices, at)
-    same(values, np.take_along_axis(a, at[:, None], -1)[:, 0])
+    np.testing.assert_array_equal(values.numpy(), np.take_along_axis(a, at[:, None], -1)[:, 0])
+    same(values, np.take_along_axis(a, indices.numpy()[:, None], -1)[:, 0])
+
+
+def test_of_equal_elements_those_come_first_that_do_in_pytorch():
+    """PyTorch's answers, which follow from each step of the C++ library's algorithms."""
+    x = torch.tensor(np.arange(40) * 7 % 5)
+    assert x.sort()[1].tolist() == x.argsort().tolist() == [
+        10, 20, 25, 15, 30, 35, 5, 0, 33, 8, 28, 13, 3, 38, 23, 18, 31, 1, 36, 26, 21, 6, 16, 11, 39, 19, 4, 34, 9, 29, 14, 24,
+        12, 27, 32, 7, 17, 37, 2, 22]
+    assert x.sort(descending=True)[1].tolist() == [
+        17, 2, 37, 22, 7, 32, 27, 12, 9, 24, 14, 29, 19, 34, 4, 39, 21, 1, 26, 31, 36, 16, 11, 6, 18, 23, 38, 13, 28, 3, 8, 33,
+        0, 20, 5, 35, 10, 30, 15, 25]
+    assert x.topk(6)[1].tolist() == [22, 12, 27, 32, 7, 37]
+    assert x.topk(6, largest=False)[1].tolist() == [15, 35, 30, 10, 25, 20]
+    assert torch.tensor(np.arange(300) * 7 % 5).topk(4)[1].tolist() == [12, 7, 17, 2]
+    assert (x.kthvalue(20)[1].item(), x.mode()[1].item(), x.median(0)[1].item()) == (11, 0, 16)
 
 
 @pytest.mark.parametrize("kind", ["plain", "ties", "nan"])
@@ -117,13 +133,13 @@ def test_numpy_memory_is_read_when_the_operator_is_called():
 
 
 @pytest.mark.parametrize("name", ["int64", "float64 ties", "int8", "bool"])
-def test_mode_takes_the_smallest_of_the_commonest_and_its_last_place(name):
+def test_mode_takes_the_smallest_of_the_commonest(name):
     a = ARRAYS[name]
     values, indices = torch.tensor(a).mode()
     for row, value, index in zip(a, values.numpy(), indices.numpy(), strict=True):
         found, counts = np.unique(row, return_counts=True)
         assert value == found[counts.argmax()]
-        assert index == np.flatnonzero(row == value)[-1]
+        assert row[index] == value
 
 
 @pytest.mark.parametrize("name", ["int64", "float64 special", "float64 ties"])

@@ -376,7 +376,7 @@ def _matrices(op, attrs, inputs, levels, type):
     return _outputs(op, tuple([_spread(x, levels) for x in inputs]), attrs)
 
 
-@_rule("sorted", "order", "top", "mode", "cummax", "cummin", "fft.c2c", "fft.r2c", "fft.c2r")
+@_rule("sorted", "order", "top", "kth", "mode", "cummax", "cummin", "fft.c2c", "fft.r2c", "fft.c2r")
 def _along(op, attrs, inputs, levels, type):
     """Algorithms along dimensions, which are (or come first in) the attributes."""
     x, = inputs

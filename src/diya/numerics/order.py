@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..runtime.arrays import copy, empty
+from ..runtime.arrays import empty
 
 LONG_ROW = 4096  # elements from which on a row is worth a pass of Python of its own
 
@@ -74,16 +74,7 @@ def stable_order(x: np.ndarray, descending: bool = False) -> np.ndarray:
     return _positions(rank, bits)
 
 
-def sorted_values(x: np.ndarray, descending: bool = False) -> np.ndarray:
-    """Each row sorted; the elements that a stable sort gives, signs of zeros included."""
-    if x.dtype.kind == "f" and (x.view(f"i{x.dtype.itemsize}") == np.iinfo(f"i{x.dtype.itemsize}").min).any():
-        return np.take_along_axis(x, stable_order(x, descending), -1)
-    out = copy(x)
-    out.sort(axis=-1)
-    return out[..., ::-1] if descending else out
-
-
-def top_order(x: np.ndarray, k: int, largest: bool) -> np.ndarray:
+def stable_top(x: np.ndarray, k: int, largest: bool) -> np.ndarray:
     """The positions of the ``k`` first elements of each row in (stable) order."""
     n = x.shape[-1]
     if n < LONG_ROW or not 0 < k < n // 4:

@@ -11,7 +11,7 @@ from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
 from ..dtypes import bool_, int64
 from ..graph import Type, primitive, type_of
-from ..numerics import order
+from ..numerics import introsort, order
 from ..tensor import Tensor, _from_array, from_node, wrap_dim
 from .elementwise import maximum, minimum, where
 from .index import elements, gather, grid, put_at
@@ -47,13 +47,18 @@ def _along_last(algorithm):
 
 
 def _infer_top(attrs, x: Type) -> Type:
-    dim, k, _ = attrs
+    dim, k, *_ = attrs
     return type_of(tuple(k if d == dim else s for d, s in enumerate(x.shape)), int64)
 
 
-SORTED = primitive("sorted", "host", lambda attrs, x: x, interpret=_along_last(order.sorted_values))
-ORDER = primitive("order", "host", _infer_order, interpret=_along_last(order.stable_order))
-TOP = primitive("top", "host", _infer_top, interpret=_along_last(order.top_order))
+def _infer_kth(attrs, x: Type):
+    return type_of(tuple(1 if d == attrs[0] else s for d, s in enumerate(x.shape)), int64)
+
+
+SORTED = primitive("sorted", "host", lambda attrs, x: x, interpret=_along_last(introsort.sorted_values))
+ORDER = primitive("order", "host", _infer_order, interpret=_along_last(introsort.sorted_order))
+TOP = primitive("top", "host", _infer_top, interpret=_along_last(introsort.top_order))
+KTH = primitive("kth", "host", _infer_kth, interpret=_along_last(introsort.kth_order))
 
 SortResult = namedtuple("sort", ["values", "indices"])
 TopK = namedtuple("topk", ["values", "indices"])
@@ -101,7 +106,7 @@ def sort(input, dim=-1, descending=False, stable=False):
     if isinstance(dim, bool):
         dim, descending = -1, dim
     dim = wrap_dim(dim, input.dim())
-    node, attrs = input._value(), (dim, bool(descending))
+    node, attrs = input._value(), (dim, bool(descending), bool(stable))
     values, indices = from_node(engine.record(SORTED, (node,), attrs)), from_node(engine.record(ORDER, (node,), attrs))
     _taken("Sort", input, values, indices, dim, True)
     return SortResult(preserved(input, values), preserved(input, indices))
@@ -112,7 +117,7 @@ def argsort(input, dim=-1, descending=False, stable=False):
     _no_complex("sort", input)
     if isinstance(dim, bool):
         dim, descending = -1, dim
-    return from_node(engine.record(ORDER, (input._borrow(),), (wrap_dim(dim, input.dim()), bool(descending))))
+    return from_node(engine.record(ORDER, (input._borrow(),), (wrap_dim(dim, input.dim()), bool(descending), bool(stable))))
 
 
 @operator()
@@ -131,7 +136,8 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     if not input.dim():
         return TopK(input.clone(), input.new_zeros((), dtype=int64)) if k else \
             TopK(input.new_empty(0), input.new_empty(0, dtype=int64))
-    return TopK(*_top("Topk", input, dim, k, bool(largest)))
+    indices = from_node(engine.record(TOP, (input._borrow(),), (dim, k, bool(largest), bool(sorted))))
+    return TopK(*_at(indices, "Topk", input, dim, True))
 
 
 @operator()
@@ -143,15 +149,16 @@ def kthvalue(input, k, dim=-1, keepdim=False):
         raise (RuntimeError if input.numel() else IndexError)(f"kthvalue(): selected number k out of range for dimension {dim}")
     if not input.dim():
         return KthValue(input.clone(), input.new_zeros((), dtype=int64))
-    first = _top("Kthvalue", input, dim, k, False)
-    return KthValue(*((x.narrow(dim, k - 1, 1) if keepdim else x.select(dim, k - 1)).contiguous() for x in first))
+    indices = from_node(engine.record(KTH, (input._borrow(),), (dim, k - 1)))
+    return KthValue(*_at(indices, "Kthvalue", input, dim, bool(keepdim)))
 
 
-def _top(name: str, input: Tensor, dim: int, k: int, largest: bool) -> tuple[Tensor, Tensor]:
-    """The ``k`` first in order, and where they stand."""
-    indices = from_node(engine.record(TOP, (input._borrow(),), (dim, k, largest)))
+def _at(indices: Tensor, name: str, input: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
+    """The elements at ``indices`` along ``dim``, on the tape as the outputs of ``name``, and the indices."""
     values = gather(input.detach(), dim, indices)
-    _taken(name, input, values, indices, dim, True)
+    if not keepdim:
+        values, indices = values.squeeze(dim), indices.squeeze(dim)
+    _taken(name, input, values, indices, dim, keepdim)
     return values, indices
 
 
@@ -219,7 +226,7 @@ def _median_operator(name: str, result, ignore_nan: bool):
         n = input.shape[dim]
         if n == 0:
             raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
-        values, indices = sort(input.detach(), dim)
+        values, indices = sort(input.detach(), dim, stable=True)
         at = values.new_full([1 if d == dim else s for d, s in enumerate(values.shape)], (n - 1) // 2, dtype=int64)
         if input.dtype.kind == "f":
             nans = input.detach().isnan()
@@ -244,10 +251,8 @@ nanmedian = _median_operator("nanmedian", NanMedian, True)
 
 def _interpret_mode(dim, x):
     y = np.ascontiguousarray(np.moveaxis(x, dim, -1))
-    places = order.stable_order(y)
-    ordered = np.take_along_axis(y, places, -1)
-    end = np.expand_dims(order.runs(ordered).argmax(-1), -1)  # of the first run that is longest
-    return np.take_along_axis(ordered, end, -1)[..., 0], np.take_along_axis(places, end, -1)[..., 0]
+    at = introsort.modes(y)
+    return np.take_along_axis(y, at, -1)[..., 0], at[..., 0]
 
 
 MODE = primitive("mode", "host", lambda dim, x: (type_of(tuple(s for d, s in enumerate(x.shape) if d != dim), x.dtype),
