@@ -22,6 +22,7 @@ from .counters import counters
 from .dtypes import dtype as DType
 from .familiar import familiar, note
 from .graph import LEAF, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
+from .runtime.blas import OneThread
 from .runtime.buffer import Buffer, after_a_first_run
 from .structure import MAX_RUNS, Run, Trace, dying, held_outside, structure, work_out
 
@@ -303,8 +304,8 @@ class Program:
 
 def _work(graph: Graph) -> int:
     """Roughly how many operations a graph is."""
-    return sum([prod(n.attrs.sizes) if n.op.kind == "contract" else n.type.numel if n.type.__class__ is Type else LITTLE
-                for n in graph.code if n.inputs])  # pyright: ignore[reportAttributeAccessIssue]
+    return sum([prod(n.attrs.sizes) if n.op.kind == "contract" else n.type.numel if isinstance(n.type, Type) else LITTLE
+                for n in graph.code if n.inputs])
 
 
 _programs = Bounded(MAX_PROGRAM_NODES)
@@ -557,7 +558,8 @@ def run_program(program: Program, arguments: list, observed: bool) -> list:
         except MemoryError:
             pass  # arguments are whole: the interpreter finds what is too large, and computes the rest
     counters.programs_interpreted += 1
-    results = interpret.run(program.graph, arguments)
+    with _AS_IT_IS if program.little else OneThread():
+        results = interpret.run(program.graph, arguments)
     if program.met == 1:
         after_a_first_run()
     return results

@@ -1,5 +1,7 @@
 """Work that is recorded again without the Python that recorded it gives what that Python would."""
 
+from weakref import WeakSet
+
 import numpy as np
 import pytest
 
@@ -140,7 +142,7 @@ def test_the_default_dtype_is_not_remembered():
         assert (x / 2).dtype is torch.float64 and torch.nn.functional.one_hot(x).dtype is torch.int64
     finally:
         torch.set_default_dtype(torch.float32)
-    assert not any(len(m) for m in recording._memories)
+    assert not any(len(m) for m in recording._memories if not isinstance(m, WeakSet))  # which know who remembers
 
 
 def test_keys_tell_numbers_apart():

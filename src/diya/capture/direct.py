@@ -38,7 +38,8 @@ class Direct:
         output = {pending[i]: k for k, i in enumerate(run.outputs)}
         known = {id(n): n.type for n in leaves}
         over = {k: i for i, k in writes if i in self.donated and known[inputs[i]] is results[k][1]}
-        self.results = [(output[n], over.get(k), type) if n in output else (~at[n], None, type) for k, (n, type) in enumerate(results)]
+        self.results = [(output[n], over.get(k), type) if n in output else (~at[n], None, type)
+                        for k, (n, type) in enumerate(results)]
 
     def run(self, inputs: list[Node]) -> list[Node] | None:
         """The results, as nodes that have run; None if the work must be recorded."""

@@ -258,6 +258,8 @@ def after_a_first_run() -> None:
     """Gives most of what no tensor uses back: an interpreted program needs memory of other sizes than compiled ones."""
     if _pool.reserved - _pool.live > _FLOOR:
         _pool.empty_cache(_FLOOR // 4)
+        from .cpu.system import trim
+        trim()
 
 
 def stats() -> dict[str, int]:

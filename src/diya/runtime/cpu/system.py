@@ -53,6 +53,13 @@ def _calls():
     return reserve, protect, release
 
 
+def trim() -> None:
+    """Has the C library give free memory back to the system, where it has a function for that."""
+    call = getattr(_libraries()[0], "malloc_trim", None)
+    if call is not None:
+        call(ctypes.c_size_t(0))
+
+
 def map_memory(nbytes: int) -> int:
     """Fresh zeroed pages of our own. Raises MemoryError."""
     reserve, _, _ = _calls()
