@@ -279,6 +279,39 @@ def test_arguments_stay_whole_until_nothing_can_fail():
     np.testing.assert_array_equal(first.array.view("f"), -before.view("f"))
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: str(t.vector_bytes))
+@pytest.mark.parametrize("width", (1, 3, 16, 64, 77, 600))
+def test_rows_at_positions(width, target):
+    """Rows taken, set and added at positions that repeat and wrap; of those that are set in one place, the last one stays."""
+    m, f32 = Maker(), dtypes.float32
+    x, i = m.data((11, width), f32), m.leaf(m.random.integers(-11, 11, 40))
+    v, both = m.data((40, width), f32), m.leaf(m.random.integers(-11, 11, (3, 40)))
+    deep, rows = m.data((3, 11, width), f32), m.leaf(m.random.integers(-11, 11, (3, 40, width)))
+    outputs = [m("index", x, i), m("index_put", x, v, i, attrs=False), m("index_put", x, v, i, attrs=True),
+               m("index_put", x, m.data((3, 40, width), f32), both, attrs=False),
+               *[m("scatter", deep, rows, m.data((3, 40, width), f32), attrs=(1, how)) for how in ("set", "sum", "amax")],
+               m("scatter", x, m.leaf(m.random.integers(-width, width, (11, 9))), m.data((11, 9), f32), attrs=(1, "sum"))]
+    check(m.graph(*outputs), m.arguments, target)
+
+
+@pytest.mark.parametrize("bad", (-12, 11, 1 << 62, -(1 << 63), (1 << 63) - 1))
+@pytest.mark.parametrize("at", (0, 17, 39))
+def test_a_row_out_of_range(bad, at):
+    for name in ("index", "put", "add", "scatter"):
+        m, f32 = Maker(), dtypes.float32
+        positions = m.random.integers(-11, 11, 40)
+        positions[at] = bad
+        x, i = m.data((11, 20), f32), m.leaf(positions)
+        if name == "index":
+            out = m("index", x, i)
+        elif name == "scatter":
+            out = m("scatter", m.data((11,), f32), i, m.data((40,), f32), attrs=(0, "sum"))
+        else:
+            out = m("index_put", x, m.data((40, 20), f32), i, attrs=name == "add")
+        program = check(m.graph(out), m.arguments)
+        assert isinstance(program.run(m.arguments)[0], IndexError)
+
+
 def test_out_of_range_index():
     m = Maker()
     x, i = m.data((5, 4), dtypes.float32), m.leaf(np.array([1, -5, 5]))

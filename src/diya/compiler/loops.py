@@ -77,7 +77,8 @@ class Kernel(NamedTuple):
     ``unrolled``: dimensions of a few elements that are written out instead of looped over; their sizes are code.
     ``lanes``: elements per vector. ``fault``: the buffer whose first word is set when an index is out of range, or -1.
     ``tile``: the kept dimension before the vectorised one is walked in square tiles, in which loads that lie along it
-    are transposed. ``rows``: how many buffers, the last ones, are rows in the thread's workspace, of ``row_bytes`` in all
+    are transposed. ``ordered``: how many kept dimensions before the vectorised one are walked in order by one task.
+    ``rows``: how many buffers, the last ones, are rows in the thread's workspace, of ``row_bytes`` in all
     (see `reuse`).
     """
 
@@ -92,6 +93,7 @@ class Kernel(NamedTuple):
     partials: tuple[int, ...] = ()
     unrolled: tuple[int, ...] = ()
     tile: bool = False
+    ordered: int = 0
     rows: int = 0
     row_bytes: int = 0
 
@@ -162,7 +164,8 @@ def _print(kernel: Kernel, show, dims) -> list[str]:
     buffers = ", ".join(f"b{i} {d.name}" for i, d in enumerate(kernel.buffers))
     split = ", partials " + " ".join([f"b{i}" for i in kernel.partials]) if kernel.split else ""
     fault = f", fault b{kernel.fault}" if kernel.fault >= 0 else ""
-    more = (f", rows {kernel.rows}" if kernel.rows else "") + (", tiles" if kernel.tile else "")
+    more = (f", rows {kernel.rows}" if kernel.rows else "") + (", tiles" if kernel.tile else "") + \
+        (f", ordered {kernel.ordered}" if kernel.ordered else "")
     lines = [f"kernel ({shape}) vector {kernel.vector} x{kernel.lanes}{split}{fault}{more}", f"  buffers {buffers}"]
     n = 0
     for p, phase in enumerate(kernel.phases):

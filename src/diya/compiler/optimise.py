@@ -5,6 +5,7 @@ Passes over one kernel, in order:
     order      reduced dimensions from the slowest to the fastest in memory, so that the next pass can merge them
     merge      neighbouring dimensions that every map walks as one become one
     vector     the dimension along which most accesses are contiguous runs in lanes
+    row_order  what is put at positions held in data goes there row by row, not column by column
     unroll     dimensions of a few elements (the window of a pool) are written out
     tile       where loads lie across the lanes, square tiles of them are transposed in registers
     reuse      what an earlier phase or another op has computed is not computed again (see `reuse`)
@@ -148,10 +149,22 @@ def _access(op: Op, d: int, lanes: int) -> float:
     return 1 if s in (0, 1) else 3 if s == 2 and op.name == "load" else lanes * (1 if op.name in ("load", "gather") else 2)
 
 
+def row_order(kernel: Kernel, target) -> Kernel:
+    """The loop over elements that may meet in one place goes outside of the lanes, where those are contiguous: a row at a
+    time is read and written, in order within one task."""
+    v, rank = kernel.vector_dim, len(kernel.dims)
+    if kernel.vector != "kept" or kernel.kept == rank or not any(op.name == "put" for op in kernel.ops) or \
+            any(op.name == "reduce" for op in kernel.ops) or any(m.strides[v] not in (0, 1) for m in _maps(kernel)):
+        return kernel
+    kernel = permute(kernel, [*range(v), *range(kernel.kept, rank), v])
+    ordered = rank - kernel.kept
+    return kernel._replace(kept=rank, phases=(Phase(tuple(kernel.ops)),), ordered=ordered)
+
+
 def unroll(kernel: Kernel, target) -> Kernel:
     rank, kept = len(kernel.dims), kernel.kept
     vector_dim = kernel.vector_dim
-    if vector_dim < 0:
+    if vector_dim < 0 or kernel.ordered:
         return kernel
     small = [d for d in (range(kept, rank) if kept < rank else range(kept))
              if d != vector_dim and kernel.dims[d] <= SMALL and not _outermost(kernel, d)]
@@ -214,6 +227,7 @@ PASSES = (
     order,   # before merge, which joins neighbours only
     merge,   # before vector, so that the vector dimension is as long as it can be
     vector,  # moves the vector dimension last of its kind
+    row_order,  # needs to know the lanes
     unroll,  # looks at what is left beside the vector dimension
     tile,    # only where nothing is written out
     reuse,   # keeps rows only where lanes run along them
@@ -242,12 +256,14 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
     weight = max(1, cost // 8)
     most = max(1, TASK // weight)      # elements of a task
     chunk = inner
+    in_order = prod(dims[kept - 1 - kernel.ordered:kept - 1])    # rows that are one task's
     if vector_kept:
-        step = max(kernel.lanes, 64)
-        chunk = min(inner, max(step, -(-max(1, most // (reduced * written)) // step) * step))
+        step = max(kernel.lanes, 256 if kernel.ordered else 64)
+        chunk = min(inner, max(step, -(-max(1, most // (reduced * written * in_order)) // step) * step))
     chunks = -(-inner // chunk) if inner else 1
     per_row = chunk * reduced * written
     block = 1 if chunks > 1 else max(1, min(rows, most // max(per_row, 1)))
+    block = -(-block // in_order) * in_order
     if kernel.vector == "none":
         block = rows
     if kernel.columns:

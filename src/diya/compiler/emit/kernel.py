@@ -88,6 +88,7 @@ class _Emitter:
             ["%scratch"] * self.k.rows
         self.bases = list(self.pointers)
         self.levels = self._levels()
+        self.checked: dict[int, tuple[str, Value | None]] = {}  # of gathers and puts: where, now that the indices are known
         self.place(range(len(self.ops)), 0)
         rows = 1
         for d in self.row_dims:
@@ -546,10 +547,15 @@ class _Emitter:
 
     # -- ops ----------------------------------------------------------------------------------------------------------
     def place(self, ops: range, level: int) -> None:
-        """Writes the ops of a range that belong at a level."""
+        """Writes the ops of a range that belong at a level, and checks the positions that are known there."""
         for i in ops:
-            if self.levels[i] == level and self.ops[i].name != "reduce":
-                self.op(i, self.ops[i], level)
+            op = self.ops[i]
+            if op.name in ("gather", "put"):
+                indices = op.inputs[op.name == "put":]
+                if max(self.levels[j] for j in indices) == level:
+                    self.checked[i] = self.positions(i, [self.values[j] for j in indices])
+            if self.levels[i] == level and op.name != "reduce":
+                self.op(i, op, level)
 
     def op(self, i: int, op: Op, level: int) -> None:
         b = self.b
@@ -559,13 +565,13 @@ class _Emitter:
         elif op.name == "load":
             self.values[i] = self.load(op, level)
         elif op.name == "gather":
-            self.values[i] = self.gather(i, op, level, inputs)
+            self.values[i] = self.gather(i, op, level)
         elif op.name == "index":
             self.values[i] = self.flat(self.t.map(op.attr), level)
         elif op.name == "store":
             self.store(op, level, inputs[0])
         elif op.name == "put":
-            self.put(i, op, level, inputs)
+            self.put(i, op, level, inputs[0])
         elif op.name == "column":
             self.store(op._replace(attr=(*op.attr, "add")), level, inputs[0])
         elif op.name == "philox":
@@ -618,51 +624,70 @@ class _Emitter:
         even = ", ".join(f"i32 {2 * n}" for n in range(w))
         return Value(self.f(f"shufflevector {ty} {both.text}, {ty} poison, <{w} x i32> <{even}>"), op.dtype, w)
 
-    def positions(self, i: int, op: Op, level: int, indices: list[Value]) -> tuple[str, Value | None]:
-        """The address and, where lanes do not lie side by side, the offsets of lanes that an op reads or writes at
-        indices held in data. A negative index wraps; one out of range sets the fault and counts as 0."""
+    def positions(self, i: int, indices: list[Value]) -> tuple[str, Value | None]:
+        """How far from its map an op reads or writes at indices held in data: in all lanes, and beyond that in each. A
+        negative index wraps; one out of range sets the fault and counts as 0."""
         b, f = self.b, self.f
-        stride = self.along(self.t.map(op.attr[1]))
         base, offsets, bad = "0", None, b.const(False, bool_)
         for x, (size, step) in zip(indices, self.gathers[i], strict=True):
+            if x.lanes == 1:
+                base = f.add(base, f.mul(self.position(x.text, size), step)) if base != "0" else \
+                    f.mul(self.position(x.text, size), step)
+                continue
             n, zero = Value(size, int64), b.const(0, int64)
             wrapped = b.where(b.lt(x, zero), b.add(x, n), x)
             outside = b.or_(b.lt(wrapped, zero), b.ge(wrapped, n))
             scaled = b.mul(b.where(outside, zero, wrapped), Value(step, int64))
-            if scaled.lanes == 1:
-                base = f.add(base, scaled.text) if base != "0" else scaled.text
-            else:
-                offsets = scaled if offsets is None else b.add(offsets, scaled)
+            offsets = scaled if offsets is None else b.add(offsets, scaled)
             bad = outside if bad.constant else b.or_(bad, outside)
-        self.report(bad)
-        if offsets is not None and stride != 0:
-            offsets = b.add(offsets, self.ids(stride))
-        elif stride not in (0, 1):
-            offsets = self.ids(stride)
-        at = f.at(MEMORY[self.k.buffers[op.attr[0]]], self.pointer(op, level), base)
-        return at, offsets
+        if offsets is not None:
+            self.report(bad)
+        return base, offsets
+
+    def position(self, x: str, size: str) -> str:
+        """One index, wrapped and checked. Most are in range as they are, which one comparison says."""
+        f = self.f
+        before, odd = f.block, f.call("i1", "llvm.expect.i1", f"i1 {f.compare('uge', x, size)}", "i1 false")
+        with f.when(odd):
+            wrapped = f.add(x, size)
+            bad = f.compare("uge", wrapped, size)
+            self.set_fault(bad)
+            there, after = f.select(bad, "i64", 0, wrapped), f.block
+        return f(f"phi i64 [{x}, %{before}], [{there}, %{after}]")
 
     def report(self, bad: Value) -> None:
         """Sets the fault where any lane is bad."""
         f = self.f
         if self.mask is not None and bad.lanes > 1:
             bad = self.b.and_(bad, Value(self.mask, bool_, bad.lanes))
-        found = bad.text if bad.lanes == 1 else f.call("i1", f"llvm.vector.reduce.or.v{bad.lanes}i1",
-                                                       f"<{bad.lanes} x i1> {bad.text}")
-        with f.when(found):
-            f.store("i64", 1, self.pointers[self.k.fault], 8)
+        self.set_fault(bad.text if bad.lanes == 1 else f.call("i1", f"llvm.vector.reduce.or.v{bad.lanes}i1",
+                                                              f"<{bad.lanes} x i1> {bad.text}"))
 
-    def gather(self, i: int, op: Op, level: int, indices: list[Value]) -> Value:
-        at, offsets = self.positions(i, op, level, indices)
+    def set_fault(self, bad: str) -> None:
+        with self.f.when(bad):
+            self.f.store("i64", 1, self.pointers[self.k.fault], 8)
+
+    def reached(self, i: int, op: Op, level: int) -> tuple[str, Value | None, bool]:
+        """The address of what a gather or put reads or writes, the offsets of its lanes if they do not lie side by side,
+        and whether they do."""
+        base, offsets = self.checked[i]
+        stride = self.along(self.t.map(op.attr[1]))
+        if offsets is not None and stride != 0:
+            offsets = self.b.add(offsets, self.ids(stride))
+        elif stride not in (0, 1):
+            offsets = self.ids(stride)
+        at = self.f.at(MEMORY[self.k.buffers[op.attr[0]]], self.pointer(op, level), base)
+        return at, offsets, stride == 1
+
+    def gather(self, i: int, op: Op, level: int) -> Value:
+        at, offsets, contiguous = self.reached(i, op, level)
         if offsets is not None:
             return self.b.gather(at, offsets, op.dtype, self.mask)
-        contiguous = self.along(self.t.map(op.attr[1])) == 1
         return self.b.load(at, op.dtype, self.k.lanes if contiguous else 1, self.mask if contiguous else None)
 
-    def put(self, i: int, op: Op, level: int, inputs: list[Value]) -> None:
-        at, offsets = self.positions(i, op, level, inputs[1:])
-        contiguous = self.along(self.t.map(op.attr[1])) == 1
-        self.update(inputs[0], at, self.k.lanes if contiguous else 1, offsets, op.dtype, op.attr[3])
+    def put(self, i: int, op: Op, level: int, value: Value) -> None:
+        at, offsets, contiguous = self.reached(i, op, level)
+        self.update(value, at, self.k.lanes if contiguous else 1, offsets, op.dtype, op.attr[3])
 
     def store(self, op: Op, level: int, value: Value) -> None:
         m = self.t.map(op.attr[1])
