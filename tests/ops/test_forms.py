@@ -119,3 +119,27 @@ def test_in_place_gradient(path):
             assert (e is None) == (g is None), path
             if e is not None:
                 same(e, g, path)
+
+
+ELEMENTS = ("float32", "float64", "bfloat16", "complex64", "int64", "uint8", "bool")
+
+
+@pytest.mark.parametrize("call, accepted", [
+    (lambda out: diya.exp(diya.ones(2), out=out), ("float32", "float64", "bfloat16", "complex64")),
+    (lambda out: diya.neg(diya.ones(2), out=out), ("float32",)),
+    (lambda out: diya.argmax(diya.ones(2, 2), 1, out=out), ("int64",)),
+    (lambda out: diya.any(diya.ones(2, 2), 1, out=out), ("bool", "uint8")),
+    (lambda out: diya.cumsum(diya.ones(2), 0, out=out), ELEMENTS),
+    (lambda out: diya.zeros(2, out=out), ELEMENTS),
+    (lambda out: diya.zeros(2, dtype=diya.float32, out=out), ("float32",)),
+    (lambda out: diya.max(diya.ones(2, 2), 1, out=(diya.ones(2), out)), ("int64",)),
+    (lambda out: diya.linalg.eig(diya.ones(2, 2), out=(out, diya.ones(2, 2, dtype=diya.complex64))), ("complex64",)),
+])
+def test_out_is_of_the_element_types_that_pytorch_takes(call, accepted):
+    for name in ELEMENTS:
+        out = diya.ones(2, dtype=getattr(diya, name))
+        if name in accepted:
+            call(out)
+        else:
+            with pytest.raises(RuntimeError, match="can't be cast to the desired output type"):
+                call(out)

@@ -1,15 +1,47 @@
-"""What ``out=`` may share memory with: PyTorch refuses to write where the operator still reads."""
+"""What ``out=`` may be: PyTorch refuses to write where the operator still reads, and some element types."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .. import views
+from .. import dtypes, views
+from ..dtypes import dtype as DType
 from ..tensor import Tensor
 
 # Operators that read their operands in another order than they write: these may not even be the same tensor as ``out``.
 APART = frozenset(("cat", "cross", "gather", "index_select", "kthvalue", "linalg.cross", "masked_select", "take",
                    "take_along_dim"))
+
+# Operators whose ``out=`` must have the result's element type; others write what can be cast to it. Of those that have several
+# outputs nearly all are so.
+EXACT = frozenset((
+    "addbmm", "addmm", "addmv", "alias_copy", "amax", "amin", "arange", "argmax", "argmin", "as_strided_copy", "baddbmm",
+    "bitwise_not", "bmm", "bucketize", "ceil", "complex", "conj_physical", "cross", "diag", "diagonal_copy", "diff", "dot",
+    "empty", "expand_copy", "eye", "fft.ihfft", "float_power", "floor", "frac", "full", "gather", "hash_tensor", "heaviside",
+    "histc", "index_add", "index_copy", "index_reduce", "index_select", "isin", "isneginf", "isposinf", "linalg.cholesky",
+    "linalg.cross", "linalg.det", "linalg.eigvalsh", "linalg.inv", "linalg.ldl_solve", "linalg.lu_solve", "linalg.matrix_norm",
+    "linalg.multi_dot", "linalg.norm", "linalg.solve", "linalg.solve_triangular", "linalg.svdvals", "linalg.vecdot",
+    "linalg.vector_norm", "linspace", "log_softmax", "logcumsumexp", "logspace", "lu_solve", "masked_select", "matmul", "mm",
+    "msort", "multinomial", "mv", "nan_to_num", "nanquantile", "narrow_copy", "neg", "nn.functional.avg_pool2d",
+    "nn.functional.avg_pool3d", "nn.functional.gelu", "nn.functional.hardshrink", "nn.functional.linear",
+    "nn.functional.logsigmoid", "nn.functional.softplus", "nn.functional.softshrink", "nonzero", "nonzero_static", "norm",
+    "ones", "ormqr", "permute_copy", "polar", "quantile", "randn", "renorm", "round", "scatter", "scatter_add",
+    "scatter_reduce", "searchsorted", "sgn", "sign", "signbit", "softmax", "squeeze_copy", "t_copy", "take", "take_along_dim",
+    "tensordot", "transpose_copy", "tril", "triu", "trunc", "unfold_copy", "unsqueeze_copy", "vdot", "view_copy", "zeros"))
+CASTING = frozenset(("geqrf", "linalg.eig", "linalg.lstsq"))
+# Operators that write any real element type, and those whose element type is that of ``out=`` unless it is given.
+ANY = frozenset(("bernoulli", "cumprod", "cumsum"))
+TYPED_BY_OUT = frozenset(("arange", "empty", "eye", "full", "linspace", "logspace", "normal", "ones", "rand", "randint", "randn",
+                          "randperm", "zeros"))
+
+
+def may_write(name: str, result: DType, out: DType, several: bool) -> bool:
+    """Whether PyTorch writes a result (one of ``several``) of one element type into an ``out=`` of another."""
+    if name in ("all", "any"):
+        return out is result or out is dtypes.uint8
+    if name in EXACT or several and name not in CASTING:
+        return out is result
+    return dtypes.can_cast(result, out) or name in ANY and result.kind != "c"
 
 
 def refuse_overlap(name: str, out, operands: Iterable) -> None:

@@ -232,7 +232,7 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
         d = dtype or dtypes.default_dtype
         return _make(size, lambda shape: _draw("normal", generator, shape, d, float(mean), float(std)), d, device, requires_grad)
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
-    d = tensors[0].dtype
+    d = dtype or tensors[0].dtype
     shape = broadcast_shapes(*(x.shape for x in tensors))
     return sampled(shape, lambda shape: _from_array(_draw("normal", generator, shape, d), d)) * std + mean
 

@@ -24,7 +24,7 @@ from ..dtypes import promote_types
 from ..graph import Node, Primitive
 from ..tensor import Tensor, assign, check_inplace, from_node, strided_from_node
 from . import ruled
-from .overlap import refuse_overlap
+from .overlap import TYPED_BY_OUT, may_write, refuse_overlap
 from .ruled import with_rule
 
 overrides_exist = False  # whether calls may go elsewhere: a Tensor subclass overrides __torch_function__, or a mode is on
@@ -111,6 +111,8 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                     return result
             if out is not None:
                 refuse_overlap(name, out, (args, tuple(kwargs.values())))
+                if name in TYPED_BY_OUT and kwargs.get("dtype") is None and isinstance(out, Tensor):
+                    kwargs["dtype"] = out.dtype
             try:
                 result = function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
@@ -249,21 +251,21 @@ def _long_name(d: DType) -> str:
     return _LONG.get(d.name, d.name)
 
 
-def write_out(name: str, out, result):
-    """Writes ``result`` into ``out`` (a tensor, or a tuple of them), resized if need be. Returns ``out``."""
+def write_out(name: str, out, result, several: bool = False):
+    """Writes ``result`` (one of ``several``) into ``out`` (a tensor, or a tuple of them), resized if need be. Returns ``out``."""
     if isinstance(result, tuple) and not isinstance(result, Tensor):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):
             raise TypeError(f"{name}(): out= must be a tuple of {len(result)} tensors")
         for o, r in zip(out, result, strict=True):
-            write_out(name, o, r)
+            write_out(name, o, r, True)
         return type(result)(out) if not hasattr(result, "_fields") else type(result)(*out)
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if modes.grad and (out.requires_grad or result.requires_grad):
         raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but one "
                            f"of the arguments requires grad.")
-    if not dtypes.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(f"result type {_long_name(result.dtype)} can't be cast to the desired output type "
+    if not may_write(name, result.dtype, out.dtype, several):
+        raise RuntimeError(f"{name}(): result type {_long_name(result.dtype)} can't be cast to the desired output type "
                            f"{_long_name(out.dtype)}")
     if out.shape != result.shape:
         if out.numel():
