@@ -353,3 +353,13 @@ def test_the_default_dtype():
     finally:
         torch.set_default_dtype(torch.float32)
     assert watched(x).dtype is torch.float32
+
+
+def test_attributes_that_hide_parameters():
+    net, x = nn.Sequential(nn.Linear(2, 2), nn.Tanh()), torch.ones(1, 2)
+    watched = Watched(net)
+    for weight in (None, torch.zeros(2, 2), torch.ones(2, 2)):
+        if weight is not None:
+            object.__setattr__(net[0], "weight", weight)
+        for _ in range(2):
+            assert torch.allclose(watched(x), net(x))

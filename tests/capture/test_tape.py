@@ -142,3 +142,26 @@ def test_versions_of_what_is_returned(captured):
     updates, x = Updates(), torch.ones(2, 3)
     calls(updates, x)
     assert [t._version for t in updates(x)] == [2, 2, 0]
+
+
+def test_memory_that_the_asked_gradient_does_not_need(captured):
+    net = nn.Sequential(*[nn.Linear(3, 3) for _ in range(4)])
+    calls(net, torch.ones(2, 3))
+    loss = net(torch.ones(2, 3)).sum()
+    with torch.no_grad():
+        net[1].weight.add_(1)
+    assert torch.autograd.grad(loss, net[3].bias, retain_graph=True)[0].tolist() == [2] * 3
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(loss, net[0].bias)
+
+
+def test_inside_of_a_backward(captured):
+    net, x = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh()), torch.ones(2, 3, requires_grad=True)
+    expected = torch.autograd.grad(net(net(x)).sum(), x)[0]
+    for _ in range(4):
+        y = x
+        for _ in range(2):
+            y = torch.utils.checkpoint.checkpoint(net, y, use_reentrant=True)
+        x.grad = None
+        y.sum().backward()
+        assert torch.allclose(x.grad, expected)

@@ -228,3 +228,11 @@ def test_pending_calls_are_bounded(monkeypatch):
     kept = [step() for _ in range(20)]  # nothing is looked at meanwhile
     assert len(engine._pending) <= 101 and engine._folded <= 100
     assert all(np.allclose(g.numpy(), first) for g in kept)
+
+
+def test_a_gradient_that_is_a_view_of_a_number_is_not_kept():
+    w = torch.ones(3, requires_grad=True)
+    for k in (1.0, 1.0, 1.0, 5.0, 7.0):
+        w.grad = None
+        (w * 2).backward(torch.tensor(k).expand(3))
+        assert w.grad.tolist() == [2 * k] * 3

@@ -33,9 +33,11 @@ def _reachable(roots: list[NodeBase], create_graph: bool) -> dict[NodeBase, int]
 
 
 def _as_written(edge: tuple[NodeBase, int], create_graph: bool) -> tuple[NodeBase, int]:
-    """The edge, or where it leads in the tape of a captured call that was made again as it is written."""
+    """The edge, or where it leads in the tape that a captured call would have left."""
     node = edge[0]
-    return node.as_written(edge[1]) if node.captured and (create_graph or node.written is not None) else edge
+    if node.captured and (create_graph or node.written is not None or node.changed()):  # type: ignore[attr-defined]
+        return node.as_written(edge[1])
+    return edge
 
 
 def _on_path(nodes: dict[NodeBase, int], targets: set) -> set[NodeBase]:
@@ -70,7 +72,7 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
         found = tape is not None and replay.find(tape)
         if tape is not None and found is not False:
             if found is None:
-                gradients = _captured(tape, roots, grads, retain_graph)
+                gradients = _captured(tape, roots, retain_graph)
             else:
                 gradients = replay.again(tape, found, retain_graph)
             _accumulate_values(gradients)
@@ -78,8 +80,10 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
     _walk(roots, grads, create_graph, retain_graph, captures, results, accumulate, until=until)
 
 
-def _captured(tape: replay.Tape, roots, grads, retain_graph: bool) -> list[tuple[AccumulateGrad, Node]]:
+def _captured(tape: replay.Tape, roots, retain_graph: bool) -> list[tuple[AccumulateGrad, Node]]:
     """Walks a tape whose form is met for the second time, and remembers what that recorded."""
+    from ..tensor import from_node
+    grads = [from_node(next(iter(tape.inputs)))]  # a dense one: of a view, its base would be recorded, whatever it held
     gradients: list[tuple[AccumulateGrad, Node]] = []
     applied: list[NodeBase] = []
     with recording.Capture(list(tape.inputs)) as capture:

@@ -26,6 +26,10 @@ enabled = os.environ.get("DIYA_CAPTURE", "1") != "0"  # whether modules are capt
 class Known(WeakSet):
     """Everything that captures calls."""
 
+    def __len__(self) -> int:
+        """How many calls are captured."""
+        return sum(len(compiled.regions) for compiled in self)
+
     def clear(self) -> None:
         """Lets each forget what it captured."""
         for compiled in list(self):

@@ -238,7 +238,7 @@ class Objects:
             for kept in ("_parameters", "_buffers", "_modules"):
                 entries = own[kept]  # pyright: ignore[reportOptionalSubscript]
                 if name in entries:
-                    outside.check(f"{table}[{kept!r}] is {outside.constant(entries)}")
+                    outside.check(f"{table}[{kept!r}] is {outside.constant(entries)} and {name!r} not in {table}")
                     if (id(entries), name) in self.substituted:
                         return self.substituted[id(entries), name]
                     return outside.load(f"{outside.constant(entries)}[{name!r}]", entries[name], True)

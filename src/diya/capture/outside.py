@@ -179,13 +179,13 @@ class Outside:
         """Guards a number, a string or the like: its class first, so that comparing runs nobody's code."""
         if value != value:
             raise NotCapturable(f"reads the number {value}")
-        name, kind = self._variable(access), type(value)
-        same = f"{name} == {self.constant(value)}"
+        name, kind, it = self._variable(access), type(value), self.constant(value)
+        same = f"{name} == {it}"
         if isinstance(value, complex):
             same += f" and repr({name}) == {repr(value)!r}"
         elif isinstance(value, float) and value == 0:
             same += f" and copysign(1, {name}) == {math.copysign(1, value)}"
-        self.check(f"{name}.__class__ is {self.constant(kind)} and {same}")
+        self.check(f"{name} is {it} or {name}.__class__ is {self.constant(kind)} and {same}")
 
     def _object(self, access: str, value: Any, fixed: bool) -> None:
         known = self._known.get(id(value))

@@ -217,12 +217,12 @@ class CompiledBackward(NodeBase):
         if len(self.spent) == self.outputs:
             self.saved, self.versions, self.inputs, self.origin = None, [], [], None
 
-    def _unchanged(self) -> bool:
-        """Whether nobody has written to what backward needs."""
-        return all([storage.version == version for storage, version in self.versions])
+    def changed(self) -> bool:
+        """Whether somebody has written to what backward needs: then the nodes of the tape know which of them that is."""
+        return any([storage.version != version for storage, version in self.versions])
 
     def work(self) -> Any:
-        return self.region if self.outputs == 1 and self.written is None and self._unchanged() else None
+        return self.region if self.outputs == 1 and self.written is None and not self.changed() else None
 
     def apply(self, grads: tuple) -> tuple:
         there = tuple([g is not None for g in grads])
@@ -230,7 +230,7 @@ class CompiledBackward(NodeBase):
         if self.saved is None or not self.spent.isdisjoint(self.used):
             raise RuntimeError(SECOND_TIME)
         found = self.region.backward.get(there)
-        if found is None or not self._unchanged():
+        if found is None or self.changed():
             return self._apply_as_written(grads)
         recording, positions = found
         made = recording.replay([*self.saved, *[g._value() for g in grads if g is not None]])
