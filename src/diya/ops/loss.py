@@ -259,7 +259,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
                           "divides only by the batch size, and aligns with the KL div math definition.", UserWarning,
                           stacklevel=3)
         reduction = reduction_of(reduction, size_average, reduce)
-    x, y = _pair("kl_div", input, target, warn=False)
+    x, y = _pair("kl_div", input, target, warn=False, wide=input.dtype is target.dtype)
     loss = exp(y) * (y - x) if log_target else _kl(x, y)
     if batch:
         loss = loss.sum()
@@ -326,27 +326,30 @@ def _pick_grad(g, target, shape, dim):
 _pick = with_rule("Gather", dict(input=_pick_grad), ("input", "target"))(_pick)
 
 
-def _class_numbers(target: Tensor, classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Class numbers as int64 with 0 for those that are ignored, and which are not.
-
-    What is out of bounds raises here if it is known already, else when it is looked up.
-    """
+def _check_classes(target: Tensor, classes: int, ignore_index: int) -> bool:
+    """Raises for class numbers that are out of bounds, if they are known already. Whether they are."""
     if target.dtype is not int64 and target.dtype.name not in ("uint8", "int32"):
         raise RuntimeError(f"expected scalar type Long but found {_long_name(target.dtype)}: class indices are int64 (or uint8), "
                            f"probabilities have the shape of the input")
-    kept = target != ignore_index
-    at = where(kept, target.to(int64), 0)
     if not isinstance(target._storage.node.value, Buffer):
-        return where(at < 0, classes, at), kept  # a negative number would count from the end
+        return False
     if target.numel():
         a = target._array_of(target._storage.node)
-        low, high = int(a.min()), int(a.max())
-        if low < 0 or high >= classes:
-            bad = a[((a < 0) | (a >= classes)) & (a != ignore_index)]
-            if bad.size:
-                raise IndexError(f"Target {int(bad[0])} is out of bounds: there are {classes} classes, numbered from 0 "
-                                 f"(ignore_index is {ignore_index})")
-    return at, kept
+        if a.dtype == np.int64 and int(a.view(np.uint64).max()) < classes:  # one pass: negative ones are huge as unsigned
+            return True
+        bad = a[((a < 0) | (a >= classes)) & (a != ignore_index)]
+        if bad.size:
+            raise IndexError(f"Target {int(bad[0])} is out of bounds: there are {classes} classes, numbered from 0 "
+                             f"(ignore_index is {ignore_index})")
+    return True
+
+
+def _class_numbers(target: Tensor, classes: int, ignore_index: int, known: bool) -> tuple[Tensor, Tensor]:
+    """Class numbers as int64 with 0 for those that are ignored, and which are not. What is out of bounds, unless that is
+    ``known`` not to be, raises when it is looked up."""
+    kept = target != ignore_index
+    at = where(kept, target.to(int64), 0)
+    return at if known else where(at < 0, classes, at), kept  # a negative number would count from the end
 
 
 def _share(at: Tensor, kept: Tensor, weight: Tensor | None, like: Tensor) -> Tensor:
@@ -356,7 +359,8 @@ def _share(at: Tensor, kept: Tensor, weight: Tensor | None, like: Tensor) -> Ten
     return where(kept, weight.index_select(0, at.reshape(-1)).reshape(at.shape), number(0, like))
 
 
-def _nll_value(input, at, kept, weight, dim, reduction):
+def _nll_value(input, target, weight, dim, reduction, ignore_index, known):
+    at, kept = _class_numbers(target, input.shape[dim], ignore_index, known)
     loss = where(kept, -input.gather(dim, at.unsqueeze(dim)).squeeze(dim), number(0, input))
     return _weighed(loss, at, kept, weight, reduction)
 
@@ -375,24 +379,27 @@ def _slopes(g, at, kept, weight, reduction):
     return (g / share.sum() if reduction == "mean" else g) * share
 
 
-def _nll_grad(g, at, kept, weight, shape, dim, reduction):
+def _nll_grad(g, target, weight, shape, dim, reduction, ignore_index):
+    at, kept = _class_numbers(target, shape[dim], ignore_index, True)
     return _pick_grad(-_slopes(g, at, kept, weight, reduction), at, shape, dim)
 
 
-_nll_value = with_rule("NllLoss", dict(input=_nll_grad), ("input", "at", "kept", "weight"))(_nll_value)
+_nll_value = with_rule("NllLoss", dict(input=_nll_grad), ("input", "target", "weight"))(_nll_value)
 
 
-def _softmax_nll_grad(g, input, at, kept, weight, out, shape, dim, reduction):
+def _softmax_nll_grad(g, input, target, weight, out, shape, dim, reduction, ignore_index):
     """(softmax − 1 at the target)·slope, with no tensor of log probabilities."""
     _, top, total = out
+    at, kept = _class_numbers(target, shape[dim], ignore_index, True)
     p = exp(log_softmax(input, dim)) if modes.grad else exp(input - top) * total.reciprocal()
     hit = arange(shape[dim]).reshape([-1 if d == dim else 1 for d in range(len(shape))]) == at.unsqueeze(dim)
-    return where(hit, p - 1, p) * _slopes(g[0], at, kept, weight, reduction).unsqueeze(dim), None, None, None
+    return where(hit, p - 1, p) * _slopes(g[0], at, kept, weight, reduction).unsqueeze(dim), None, None
 
 
-@with_rule("NllLoss", _softmax_nll_grad, ("input", "at", "kept", "weight"))
-def _softmax_nll(input, at, kept, weight, dim, reduction):
+@with_rule("NllLoss", _softmax_nll_grad, ("input", "target", "weight"))
+def _softmax_nll(input, target, weight, dim, reduction, ignore_index, known):
     """(`_nll_value` of `log_softmax`, which is not stored, and two numbers for each row, which the tape keeps instead)."""
+    at, kept = _class_numbers(target, input.shape[dim], ignore_index, known)
     top = amax(input, dim, True)
     total = exp(input - top).sum(dim, True)
     loss = log(total) - (input.gather(dim, at.unsqueeze(dim)) - top)
@@ -409,14 +416,16 @@ def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: in
     if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
         raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
                            f"of shape: {list(weight.shape)}")
-    at, kept = _class_numbers(target, classes, ignore_index)
+    known = _check_classes(target, classes, ignore_index)
     if from_logits and not smoothing and input.numel():
-        loss = snapshot(_softmax_nll(input, at, kept, weight, dim, reduction)[0])  # `loss /= 4` is allowed before backward
+        loss = _softmax_nll(input, target, weight, dim, reduction, ignore_index, known)[0]
+        loss = snapshot(loss)  # `loss /= 4` is allowed before backward
     else:
         input = log_softmax(input, dim) if from_logits else input
-        loss = _nll_value(input, at, kept, weight, dim, reduction)
+        loss = _nll_value(input, target, weight, dim, reduction, ignore_index, known)
     if not smoothing:
         return loss if input.dim() < 3 else show(loss, "NllLoss2D")
+    at, kept = _class_numbers(target, classes, ignore_index, known)
     spread = input if weight is None else input * weight.reshape([-1 if d == dim else 1 for d in range(input.dim())])
     smooth = where(kept, -spread.sum(dim), number(0, input))
     if reduction != "none":
@@ -542,7 +551,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
         raise RuntimeError(f"inconsistent target size: expected {list(x.shape[:1])}, got {list(target_shape)} for an input of size "
                            f"{list(input.shape)}")
     classes = x.shape[1]
-    y = _class_numbers(y, classes, -1 - classes)[0]
+    y = _class_numbers(y, classes, -1 - classes, _check_classes(y, classes, -1 - classes))[0]
     z = _positive(margin - _pick(x, y, 1).unsqueeze(1) + x)
     z = z * z if p == 2 else z
     if weight is not None:
