@@ -206,10 +206,10 @@ class Tensor:
         return self._view_of(storage.node)
 
     def _borrow(self) -> Node:
-        """As ``_value``, but large exported memory is read where it is; what is recorded next must be its only reader, and
-        then runs at once."""
+        """As ``_value``, but large exported memory (and any that comes after it) is read where it is; what is recorded next
+        must be its only reader, and then runs at once."""
         storage = self._storage
-        if self._type.nbytes <= 1 << 20 or storage.exports is None or not storage.exported():
+        if self._type.nbytes < 1 << 20 and not engine.volatile or storage.exports is None or not storage.exported():
             return self._value()
         if self._base is not None:
             self._refresh_autograd()

@@ -159,10 +159,11 @@ _RULE = Rule("Contract", ("a", "b"), dict(
 def contract(a: Tensor, b: Tensor, spec: Contraction, name: str = "") -> Tensor:
     """The contraction of two tensors, differentiable. See `diya.graph.Contraction`."""
     if not (modes.grad and (a._rg or b._rg)) and not engine.position()[1]:  # running at once would run what is pending too
-        x, volatile = a._borrow(), engine.volatile
-        y = b._borrow()
-        engine.volatile |= volatile  # b's may have been recorded, and have ended it
-        return from_node(engine.record(CONTRACT, (x, y), spec))
+        first, second = (a, b) if a._type.nbytes >= b._type.nbytes else (b, a)
+        x, volatile = first._borrow(), engine.volatile
+        y = second._borrow()
+        engine.volatile |= volatile  # the second's may have been recorded, and have ended it
+        return from_node(engine.record(CONTRACT, (x, y) if first is a else (y, x), spec))
     x, y = a._value(), b._value()
     out = from_node(engine.record(CONTRACT, (x, y), spec))
     if modes.grad and (a._rg or b._rg):
