@@ -22,6 +22,24 @@ CASES = {  # call, dtype, shape, values
         lambda: diya.nextafter(diya.tensor([1.0, 3.0, nan], dtype=bhalf), diya.tensor([0.0, 3.0, 1.0], dtype=bhalf)),
                           bhalf, (3,), [0.99609375, 3.0, nan]),
     "weights of no counts": (lambda: diya.bincount(diya.ones(0, dtype=diya.int64), diya.ones(0), 3), diya.int64, (3,), [0, 0, 0]),
+    "a multiple in the result's type": (lambda: diya.sub(diya.tensor([3]), u8(200), alpha=2), i64, (1,), [-397]),
+    "a multiple in the result's type, reversed": (lambda: diya.rsub(u8(200), diya.tensor([3]), alpha=2), i64, (1,), [-397]),
+    "a tensor over a tensor of half precision": (
+        lambda: diya.tensor([5.0], dtype=bhalf).__rdiv__(diya.tensor([4.0])), diya.float32, (1,), [0.80078125]),
+    "an integer threshold": (
+        lambda: F.threshold(diya.tensor([-7, -8], dtype=diya.int16), -7.9, -1.1), diya.int16, (2,), [-1, -1]),
+    "none of a number": (lambda: diya.tensor(3).topk(0)[0], i64, (), [3]),
+    "unsafe positions": (lambda: diya._unsafe_masked_index(
+        diya.arange(6).reshape(2, 3), diya.tensor([[True, False, True]]),
+        [diya.tensor([[0], [-1]]), diya.tensor([[0, 1, 9]])], 7), i64, (2, 3), [0, 7, 2, 3, 7, 5]),
+    "as strides have it, in part of some memory": (
+        lambda: diya.arange(12.0).reshape(3, 4)[:, ::2].as_strided_scatter(-diya.ones(2, 2), (2, 2), (1, 2)), diya.float32, (3, 2),
+        [-1.0, -1.0, 4.0, 6.0, 8.0, 10.0]),
+    "ends of zeta": (
+        lambda: diya.special.zeta(diya.tensor([2.0, inf, inf, inf], dtype=f64), diya.tensor([inf, 0.5, 1, 2], dtype=f64)), f64, (4,), [nan, inf, 1.0, nan]),
+    "a target of half precision": (
+        lambda: F.kl_div(diya.ones(1, dtype=f64), diya.tensor([0.3], dtype=half), log_target=True, reduction="none"), f64, (1,),
+        [-0.9446606636047363]),
     "integers under a curve": (lambda: diya.trapezoid(u8(255, 255, 3, 7, 128)), diya.float32, (), [584.5]),
     "no curve": (lambda: diya.trapezoid(diya.ones(3, 0, dtype=diya.int64)), diya.int64, (3,), [0, 0, 0]),
     "a sum over one element": (

@@ -137,7 +137,7 @@ def zeta(x, q):
     opposite = np.where(below > 0, 1 - first, 1.0)
     negative = sign * (_zeta(s, opposite) - _zeta(s, opposite + below))
     out = _zeta(s, first) + np.where(below > 0, negative, 0.0)
-    out = np.where(np.isposinf(q), 0.0, out)
+    out = np.where(np.isposinf(q) | np.isposinf(x) & (q > 1), np.nan, np.where(np.isposinf(x), np.where(q < 1, np.inf, 1), out))
     out = np.where(x < 1, np.nan, np.where(pole, np.inf, np.where(bad, np.nan, out)))
     return np.where(np.isnan(x) | np.isnan(q), np.nan, out)
 
@@ -147,8 +147,9 @@ def polygamma(n: int, x):
     if n == 0:
         return digamma(x)
     out = (-1.0) ** (n + 1) * math.factorial(n) * zeta(float(n + 1), x)
+    out = np.where(np.isposinf(x), np.nan if n > 1 else 0.0, out)
     if n > 1:
-        return np.where(np.isposinf(x), np.nan, out)
+        return out
     return np.where(np.isneginf(x), np.nan, np.where(np.isposinf(out) & (x < 0), _reflected_pole(x), out))
 
 

@@ -20,12 +20,12 @@ from .reduce import amax
 
 
 def activation(name: str, *, grad=None, node: str | None = None, top: bool = False, method: bool = False, underscore: bool = False,
-               inplace: bool = False, kinds: str = "f", stepwise: bool = False):
+               inplace: bool = False, out: bool = False, kinds: str = "f", stepwise: bool = False):
     """Makes ``nn.functional.<name>`` of a function of a tensor and numbers.
 
     ``top``: it is ``torch.<name>`` too; ``method``: and a method of Tensor; ``inplace``: it has an ``inplace`` argument;
-    ``underscore``: its in-place form is a function as well, in each of these places. ``kinds``: dtypes that it takes;
-    ``stepwise``: half precisions are rounded after each step, not once.
+    ``underscore``: its in-place form is a function as well, in each of these places. ``kinds``: dtypes that it takes; ``out``: it
+    takes ``out=``; ``stepwise``: half precisions are rounded after each step, not once.
     """
     def decorate(compute):
         core = with_rule(node or _node_name(name), grad, ("input",))(compute) if grad is not None else compute
@@ -51,7 +51,7 @@ def activation(name: str, *, grad=None, node: str | None = None, top: bool = Fal
             return (update if inplace else run)(input, *args, **kwargs)
 
         update.__name__ = update.__qualname__ = name + "_"
-        public = operator("nn.functional." + name, method=False, out=False)(choose if inplace else run)
+        public = operator("nn.functional." + name, method=False, out=out)(choose if inplace else run)
         places = ["nn.functional." + name + "_"] if underscore else []
         if top:
             operator(name, method=method, inplace=method)(run)
@@ -219,7 +219,7 @@ _gelu_tanh = with_rule("Gelu", dict(input=_gelu_tanh_grad), ("input",))(
     lambda input: input * 0.5 * (tanh((input + input * input * input * _TANH_CUBE) * _TANH_SCALE) + 1))
 
 
-@activation("gelu")
+@activation("gelu", out=True)
 def gelu(input, approximate="none"):
     """x Φ(x), with the normal distribution's Φ by erf ("none") or by its "tanh" approximation (arXiv:1606.08415)."""
     if approximate not in ("none", "tanh"):
@@ -260,13 +260,13 @@ def _softplus_grad(g, input, beta, threshold):
     return where(z > threshold, g, g * sigmoid(z))
 
 
-@activation("softplus", grad=dict(input=_softplus_grad))
+@activation("softplus", out=True, grad=dict(input=_softplus_grad))
 def softplus(input, beta=1, threshold=20):
     """log(1 + e^(beta · x)) / beta; x itself where beta · x exceeds ``threshold``."""
     return _softplus(input, beta, threshold)
 
 
-@activation("logsigmoid", node="LogSigmoid", grad=dict(input=lambda g, input: g * sigmoid(-input)))
+@activation("logsigmoid", out=True, node="LogSigmoid", grad=dict(input=lambda g, input: g * sigmoid(-input)))
 def logsigmoid(input):
     """log sigmoid(x), computed so that it neither over- nor underflows."""
     return minimum(input, number(0, input)) - log1p(exp(-input.abs()))
@@ -322,10 +322,13 @@ def hardsigmoid(input):
             underscore=True, top=True, kinds="fiu")
 def threshold(input, threshold, value):
     """x where it exceeds ``threshold``, ``value`` elsewhere."""
+    if input.dtype.kind != "f":
+        threshold, value = int(threshold), int(value)
     return where(input <= threshold, number(value, input), input)
 
 
-@activation("softshrink", grad=dict(input=lambda g, input, lambd: where((input >= -lambd) & (input <= lambd), _zero(g), g)))
+@activation("softshrink", out=True,
+            grad=dict(input=lambda g, input, lambd: where((input >= -lambd) & (input <= lambd), _zero(g), g)))
 def softshrink(input, lambd=0.5):
     """x brought towards 0 by ``lambd``; 0 where it is nearer than that."""
     if not lambd >= 0:
@@ -334,8 +337,8 @@ def softshrink(input, lambd=0.5):
     return where((input >= -lambd) & (input <= lambd), number(0, input), shifted)
 
 
-@activation("hardshrink", grad=dict(input=lambda g, input, lambd: where((input >= -lambd) & (input <= lambd), _zero(g), g)),
-            top=True, method=True)
+@activation("hardshrink", out=True, top=True, method=True,
+            grad=dict(input=lambda g, input, lambd: where((input >= -lambd) & (input <= lambd), _zero(g), g)))
 def hardshrink(input, lambd=0.5):
     """x, or 0 where |x| ≤ ``lambd``."""
     return where((input >= -lambd) & (input <= lambd), number(0, input), input)

@@ -111,7 +111,7 @@ def _angle_of_real(input):
     return where(input.isnan(), input, where(input < 0, _number(math.pi, input), _number(0, input)))
 
 
-@operator(out=False)
+@operator()
 def angle(input):
     if input.dtype.kind == "c":
         return ew.atan2(input.imag, input.real)
@@ -270,7 +270,7 @@ def _frexp(attrs, x):
 FREXP = primitive("frexp", "host", lambda a, x: (x, type_of(x.shape, dtypes.int32)), interpret=_frexp)
 
 
-@operator(out=False)
+@operator()
 def frexp(input):
     if input.dtype.kind != "f":
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")

@@ -127,6 +127,8 @@ def _alpha(name: str, core):
                                f"{name}(): for non-complex input tensors, argument alpha must not be a complex number.")
         if isinstance(alpha, float) and result_type(input, other).kind not in "fc":
             raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        if isinstance(other, Tensor) and other.dtype.kind in "iu" and result_type(input, other).kind in "iu":
+            other = other.to(result_type(input, other))  # a product that wraps does so in the result's type
         return core(input, other * alpha)
     return scaled
 
@@ -710,8 +712,6 @@ def _foreign(value):
 
 def _over(number, x):
     """number / x: a product with the reciprocal, as PyTorch rounds it."""
-    if isinstance(number, Tensor):
-        return _true_divide.core(number, x)
     inverse = reciprocal(x)
     return inverse if number.__class__ in (int, float) and number == 1 else mul.core(inverse, number)
 

@@ -177,4 +177,4 @@ def normalize(input, ord, dim, *, eps=1e-12, dtype=None, mask=None):
 @operator("masked.logaddexp", method=False, out=False)
 def logaddexp_(input, other, *, dtype=None, input_mask=None, other_mask=None):
     a, b = _cast(input, dtype), _cast(other, dtype)
-    return logaddexp(_filled(a, input_mask, -math.inf), _filled(b, other_mask, -math.inf))
+    return logaddexp(_filled(a, input_mask, -math.inf), _filled(b, other_mask, -math.inf)).to(a.dtype)

@@ -234,7 +234,7 @@ def _linear_weight_grad(g, input, shape, weight):
 _LINEAR = dict(input=_linear_input_grad, weight=_linear_weight_grad, bias=lambda g, bias: sum_to(g, bias.shape))
 
 
-@operator("nn.functional.linear", method=False, out=False, grad=_LINEAR, inputs=("input", "weight", "bias"), node="Addmm")
+@operator("nn.functional.linear", method=False, grad=_LINEAR, inputs=("input", "weight", "bias"), node="Addmm")
 def linear(input, weight, bias=None):
     if weight.dim() not in (1, 2):
         raise RuntimeError(f"linear: weight must be 1-D or 2-D, got size {list(weight.shape)}")

@@ -317,7 +317,7 @@ def _make_avg_pool(rank: int) -> None:
             return _avg_pool(name, rank, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     avg_pool.__name__ = avg_pool.__qualname__ = name
     avg_pool.__doc__ = "The mean of each window; ``count_include_pad``: padding counts as zeros, else it does not count."
-    public = operator("nn.functional." + name, method=False, out=False)(
+    public = operator("nn.functional." + name, method=False, out=rank > 1)(
         shown_as(f"AvgPool{rank}D" if rank > 1 else "SqueezeBackward1")(avg_pool))
     if rank == 1:
         also(name, public)

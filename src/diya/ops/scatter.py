@@ -335,6 +335,6 @@ def masked_scatter(input, mask, source):
 
 @operator("_unsafe_masked_index", method=False, out=False)
 def _unsafe_masked_index(input, mask, indices, fill):
-    safe = tuple(None if i is None else i.clamp(0, input.shape[d] - 1) for d, i in enumerate(indices))
+    safe = tuple(None if i is None else i.clamp(-input.shape[d], input.shape[d] - 1) for d, i in enumerate(indices))
     out = getitem(input, tuple(slice(None) if i is None else i for i in safe))
     return where(mask, out, from_node(engine.scalar(fill, out.dtype)))

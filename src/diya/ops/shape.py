@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from .. import dtypes
+from .. import dtypes, views
 from ..graph import contiguous_strides
 from ..tensor import Tensor, wrap_dim
 from . import movement
@@ -356,7 +356,11 @@ def _as_strided_scatter_grad(g, shape, size, stride, storage_offset):
 
 @operator(grad=_as_strided_scatter_grad, inputs=("input", "src"))
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
-    view = _template(input).as_strided(size, stride, input._offset if storage_offset is None else storage_offset)
+    at = input._offset if storage_offset is None else storage_offset
+    if (input._offset or not input.is_contiguous()) and not views.overlaps_itself(input.shape, input.stride()):
+        whole = input.as_strided((input._storage.nbytes // input.element_size(),), (1,), 0)
+        return as_strided_scatter(whole, src, size, stride, at).as_strided(input.shape, input.stride(), input._offset)
+    view = _template(input).as_strided(size, stride, at)
     if src.shape != view.shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = "
                            f"{list(view.shape)}")

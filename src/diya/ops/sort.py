@@ -134,8 +134,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     if not 0 <= k <= n:
         raise RuntimeError(f"selected index k out of range: k is {k}, the size of dimension {dim} is {n}")
     if not input.dim():
-        return TopK(input.clone(), input.new_zeros((), dtype=int64)) if k else \
-            TopK(input.new_empty(0), input.new_empty(0, dtype=int64))
+        return TopK(input.clone(), input.new_zeros((), dtype=int64))
     indices = from_node(engine.record(TOP, (input._borrow(),), (dim, k, bool(largest), bool(sorted))))
     return TopK(*_at(indices, "Topk", input, dim, True))
 
@@ -453,7 +452,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     return _as(found, bool_)
 
 
-@operator(differentiable=False, out=False)
+@operator(differentiable=False)
 def nonzero_static(input, *, size, fill_value=-1):
     if size < 0:
         raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
