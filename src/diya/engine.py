@@ -22,7 +22,7 @@ from .counters import counters
 from .dtypes import dtype as DType
 from .familiar import familiar, note
 from .graph import LEAF, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
-from .runtime.blas import OneThread
+from .runtime.blas import Threads
 from .runtime.buffer import Buffer, after_a_first_run
 from .structure import MAX_RUNS, Run, Trace, dying, held_outside, structure, work_out
 
@@ -558,7 +558,7 @@ def run_program(program: Program, arguments: list, observed: bool) -> list:
         except MemoryError:
             pass  # arguments are whole: the interpreter finds what is too large, and computes the rest
     counters.programs_interpreted += 1
-    with _AS_IT_IS if program.little else OneThread():
+    with Threads(1):
         results = interpret.run(program.graph, arguments)
     if program.met == 1:
         after_a_first_run()

@@ -21,8 +21,10 @@ from typing import Any
 from .. import interpret
 from ..counters import counters
 from ..graph import SCALAR, Graph
+from ..runtime.blas import Threads
 from ..runtime.buffer import Buffer, allocate, put_back, workspace
 from ..runtime.cpu import features, load, replay
+from ..runtime.cpu.threads import get_num_threads
 from . import lower as lowering
 from . import optimise as optimisation
 from . import schedule as scheduling
@@ -226,7 +228,8 @@ class Program:
             result = inputs[0][n.attrs]
         else:
             try:
-                result = interpret.evaluate(n.op, n.attrs, types, n.type, inputs)
+                with Threads(get_num_threads()):
+                    result = interpret.evaluate(n.op, n.attrs, types, n.type, inputs)
             except MemoryError:
                 raise
             except Exception as error:

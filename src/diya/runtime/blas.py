@@ -1,4 +1,4 @@
-"""numpy's BLAS on one thread, while programs are interpreted.
+"""How many threads numpy's BLAS takes while diya calls it: one while a program is interpreted, else as many as diya may take.
 
 Its threads wait for each other by spinning. Where cores are taken (by the thread that compiles the program meanwhile, by other
 processes) a product on two threads takes many times as long as on one.
@@ -45,8 +45,11 @@ def _functions() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
     return None
 
 
-class OneThread:
-    """``with OneThread()``: products in the block run on the thread that asks for them."""
+class Threads:
+    """``with Threads(count)``: products in the block take at most so many threads. Of blocks that overlap the first decides."""
+
+    def __init__(self, count: int):
+        self.count = count
 
     def __enter__(self) -> None:
         global _inside, _before
@@ -55,7 +58,8 @@ class OneThread:
             with _lock:
                 if not _inside:
                     _before = functions[0]()
-                    functions[1](1)
+                    if self.count < _before:
+                        functions[1](self.count)
                 _inside += 1
 
     def __exit__(self, *_) -> None:
