@@ -36,7 +36,8 @@ CASES = {  # call, dtype, shape, values
         lambda: diya.arange(12.0).reshape(3, 4)[:, ::2].as_strided_scatter(-diya.ones(2, 2), (2, 2), (1, 2)), diya.float32, (3, 2),
         [-1.0, -1.0, 4.0, 6.0, 8.0, 10.0]),
     "ends of zeta": (
-        lambda: diya.special.zeta(diya.tensor([2.0, inf, inf, inf], dtype=f64), diya.tensor([inf, 0.5, 1, 2], dtype=f64)), f64, (4,), [nan, inf, 1.0, nan]),
+        lambda: diya.special.zeta(diya.tensor([2.0, inf, inf, inf], dtype=f64), diya.tensor([inf, 0.5, 1, 2], dtype=f64)), f64,
+        (4,), [nan, inf, 1.0, nan]),
     "a target of half precision": (
         lambda: F.kl_div(diya.ones(1, dtype=f64), diya.tensor([0.3], dtype=half), log_target=True, reduction="none"), f64, (1,),
         [-0.9446606636047363]),

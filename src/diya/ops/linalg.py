@@ -425,6 +425,9 @@ def _lstsq_array(attrs, a, b):
     aa, bb = np.broadcast_to(a, (*batch, m, n)), np.broadcast_to(b, (*batch, m, k))
     for at in np.ndindex(*batch):
         if m and n:
+            if not np.isfinite(aa[at]).all():  # LAPACK may not come to an end
+                raise LinAlgError("torch.linalg.lstsq: The least squares solution could not be computed because the input "
+                                  "matrix has NaN or inf")
             x[at], _, rank[at], s = np.linalg.lstsq(aa[at], bb[at], rcond=cutoff)
             values[at] = s
     return x, rank, values

@@ -41,7 +41,7 @@ def may_write(name: str, result: DType, out: DType, several: bool) -> bool:
         return out is result or out is dtypes.uint8
     if name in EXACT or several and name not in CASTING:
         return out is result
-    return dtypes.can_cast(result, out) or name in ANY and result.kind != "c"
+    return dtypes.can_cast(result, out) or name in ANY
 
 
 def refuse_overlap(name: str, out, operands: Iterable) -> None:

@@ -152,16 +152,15 @@ def roll(input, shifts, dims=None):
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
-    out = input.contiguous()
+    out = input
     for shift, d in zip(shifts, dims, strict=True):
         if not out.dim():
             raise IndexError(f"Dimension specified as {d} but tensor has no dimensions")
         d = wrap_dim(d, out.dim())
         n = out.shape[d]
-        if n and shift % n:
-            k = n - shift % n
-            out = cat([slice_dim(out, d, k, None), slice_dim(out, d, 0, k)], d)
-    return movement.preserved(input, out.clone() if out is input else out)
+        k = -shift % n if n else 0
+        out = cat([slice_dim(out, d, k, None), slice_dim(out, d, 0, k)] if k else [out], d)
+    return out.clone() if out is input else out
 
 
 @operator(method=True)
@@ -381,10 +380,14 @@ def _copying(name: str, function):
     operator(name, method=False)(make)
 
 
+def _viewed(input: Tensor, *size) -> Tensor:
+    return input.view(*size) if isinstance(size[0], dtypes.dtype) else input.reshape(*size)
+
+
 for _name in ("alias", "as_strided", "diagonal", "expand", "permute", "select", "squeeze", "t", "transpose", "unbind",
               "unsqueeze", "view", "split", "split_with_sizes", "view_as_real", "view_as_complex", "detach"):
     _copying(_name + "_copy", (lambda x: x) if _name == "alias" else (lambda x: x.detach()) if _name == "detach"
-             else getattr(movement, _name))
+             else _viewed if _name == "view" else getattr(movement, _name))
 _copying("unfold_copy", movement.unfold)
 operator("narrow_copy")(lambda input, dim, start, length: _dense(movement.narrow(input, dim, start, length)))
 operator("slice_copy", method=False)(lambda input, dim=0, start=None, end=None, step=1: _dense(slice_dim(

@@ -614,7 +614,8 @@ def pixel_shuffle(input, upscale_factor):
     n = len(lead)
     parts = input.reshape(*lead, channels // (r * r), r, r, height, width)
     order = [*range(n), n, n + 3, n + 1, n + 4, n + 2]
-    return parts.permute(order).reshape(*lead, channels // (r * r), height * r, width * r)
+    out = parts.permute(order).reshape(*lead, channels // (r * r), height * r, width * r)
+    return out.clone() if r == 1 else out
 
 
 @operator("nn.functional.pixel_unshuffle", method=False, out=False)
@@ -636,7 +637,8 @@ def pixel_unshuffle(input, downscale_factor):
     n = len(lead)
     parts = input.reshape(*lead, channels, height // r, r, width // r, r)
     order = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
-    return laid_like(input, parts.permute(order).reshape(*lead, channels * r * r, height // r, width // r))
+    out = parts.permute(order).reshape(*lead, channels * r * r, height // r, width // r)
+    return laid_like(input, out.clone() if r == 1 else out)
 
 
 @operator("nn.functional.channel_shuffle", method=False, out=False)
