@@ -160,7 +160,7 @@ def roll(input, shifts, dims=None):
         n = out.shape[d]
         k = -shift % n if n else 0
         out = cat([slice_dim(out, d, k, None), slice_dim(out, d, 0, k)] if k else [out], d)
-    return out.clone() if out is input else out
+    return out.clone() if out is input else movement.laid_like(input, out)
 
 
 @operator(method=True)
