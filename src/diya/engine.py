@@ -20,7 +20,7 @@ from . import background, interpret
 from .bounded import Bounded
 from .counters import counters
 from .dtypes import dtype as DType
-from .familiar import familiar, note
+from .familiar import Likeness
 from .graph import LEAF, SCALAR, Graph, LocatedNode, Node, Primitive, Signature, Type, type_of
 from .runtime.blas import Threads
 from .runtime.buffer import Buffer, after_a_first_run
@@ -33,7 +33,8 @@ LARGE_VIEW = 1 << 14            # elements from which on copying a view is compi
 MAX_PROGRAM_NODES = 50_000      # of all programs in the cache together: some 100 MB
 MAX_TRACE_NODES = 100_000       # of all structures in the cache together: some 20 MB
 PATIENCE = 2                    # meetings of a program of little work, before compiling it pays
-LITTLE, LITTLE_NODES = 1 << 17, 256  # its operations, and its nodes
+LITTLE, LITTLE_NODES = 1 << 17, 256  # its work, and its nodes
+PLANNING = 90_000               # ns by which compiling a node takes longer than interpreting it, though its kernel is there
 
 _SIGINT = _signal.SIGINT
 _lock = threading.RLock()
@@ -282,7 +283,7 @@ listeners: list = []  # each is called with the graph of every program that runs
 class Program:
     """What is known of one key: its graph, how often it was met, and its compiled form once there is one."""
 
-    __slots__ = ("graph", "met", "compiled", "job", "native", "little")
+    __slots__ = ("graph", "met", "compiled", "job", "native", "work", "likeness")
 
     def __init__(self, graph: Graph):
         self.graph, self.met = graph, 0
@@ -291,20 +292,21 @@ class Program:
         # Whether any of it would run as native code at all, and is worth it: copies of views are, if they are large.
         self.native = any(n.op.kind in ("elementwise", "reduce", "contract", "index", "scan") or
                           n.op.kind == "view" and n.type.numel >= LARGE_VIEW for n in graph.code)  # pyright: ignore[reportAttributeAccessIssue]
-        self.little = len(graph.code) <= LITTLE_NODES and _work(graph) <= LITTLE
+        self.work = _work(graph)
+        self.likeness = Likeness(graph)
 
     def worth_compiling(self, observed: bool) -> bool:
         """``observed``: somebody looks at a value, so that Python may take another way each time, with other sizes."""
         if not self.native:
             return False
-        if observed and self.little:
+        if observed and self.work <= LITTLE and len(self.graph.code) <= LITTLE_NODES:
             return self.met > PATIENCE
-        return self.met > 1 or familiar(self.graph, observed)
+        return self.met > 1 or self.work > PLANNING * len(self.graph.code) and self.likeness.familiar(observed)
 
 
 def _work(graph: Graph) -> int:
-    """Roughly how many operations a graph is."""
-    return sum([prod(n.attrs.sizes) if n.op.kind == "contract" else n.type.numel if isinstance(n.type, Type) else LITTLE
+    """Roughly how many ns of numpy's a graph is, but for the calls themselves."""
+    return sum([prod(n.attrs.sizes) // 25 if n.op.kind == "contract" else n.type.numel if isinstance(n.type, Type) else LITTLE
                 for n in graph.code if n.inputs])
 
 
@@ -536,13 +538,14 @@ def run_program(program: Program, arguments: list, observed: bool) -> list:
     tier = Tier.pinned
     if tier is None:
         tier = 1 if program.worth_compiling(observed) else 0
-        if program.met == 1 and tier == 0 and not observed and program.native and compiler() is not None:
+        if program.met == 1 and tier == 0 and not observed and program.native and compiler() is not None \
+                and not program.likeness.familiar(False):
             # A step of a loop: it will come again, and its code is made meanwhile.
-            note(program.graph)
+            program.likeness.note()
             program.job = background.submit(lambda: _compile(program))
     if tier == 1 and program.compiled is None and compiler() is not None:
         job, program.job = program.job, None
-        note(program.graph)
+        program.likeness.note()
         try:
             program.compiled = job.result() if job is not None else _compile(program)
         except Exception as error:

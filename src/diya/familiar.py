@@ -17,22 +17,43 @@ _forms: set[int] = set()     # hashes: of programs without their sizes
 _parts: set[int] = set()     # of instructions with the types of their operands
 
 
-def note(graph: Graph) -> None:
-    """The compiler is given this program."""
-    if len(_parts) > MAX_KNOWN:
-        _parts.clear()
-        _forms.clear()
-    _forms.add(_form(graph))
-    _parts.update(_instructions(graph))
+class Likeness:
+    """What a program has in common with others."""
 
+    __slots__ = ("graph", "_form", "_parts")
 
-def familiar(graph: Graph, observed: bool) -> bool:
-    """Whether a program's code was made, or nearly so, for those met before. A program that only somebody's look caused must
-    be one of them in other sizes; a step of a loop may also be made of parts of them, nearly all of it."""
-    if _form(graph) in _forms:
-        return True
-    parts = () if observed else _instructions(graph)
-    return bool(parts) and sum([p not in _parts for p in parts]) * NEW <= len(parts)
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self._form: int | None = None
+        self._parts: list[int] | None = None
+
+    @property
+    def form(self) -> int:
+        if self._form is None:
+            self._form = _form(self.graph)
+        return self._form
+
+    @property
+    def parts(self) -> list[int]:
+        if self._parts is None:
+            self._parts = _instructions(self.graph)
+        return self._parts
+
+    def note(self) -> None:
+        """The compiler is given this program, and what it is made of is known from now on."""
+        if len(_parts) > MAX_KNOWN:
+            _parts.clear()
+            _forms.clear()
+        _forms.add(self.form)
+        _parts.update(self.parts)
+        self._parts = None
+
+    def familiar(self, observed: bool) -> bool:
+        """Whether a program's code was made, or nearly so, for those met before. A program that only somebody's look caused
+        must be one of them in other sizes; a step of a loop may also be made of parts of them, nearly all of it."""
+        if self.form in _forms:
+            return True
+        return not observed and sum([p not in _parts for p in self.parts]) * NEW <= len(self.parts)
 
 
 def _instructions(graph: Graph) -> list[int]:

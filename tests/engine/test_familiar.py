@@ -28,8 +28,14 @@ def steps(sizes):
     return found
 
 
-def test_only_the_first_step_of_a_loop_is_interpreted():
+def test_only_the_first_step_of_a_loop_is_interpreted(monkeypatch):
+    monkeypatch.setattr(engine, "PLANNING", 0)
     assert steps([13, 13, 13, 9, 21, 13]) == [1, 0, 0, 0, 0, 0]
+
+
+def test_where_compiling_takes_longer_than_the_work_a_size_is_interpreted_until_it_comes_again():
+    found = steps([13, 13, 13, 13, 9, 9, 9, 9, 21])
+    assert found[3] == 0 and found[4] == 1 and found[7] == 0 and found[8] == 1
 
 
 def test_what_is_looked_at_for_the_first_time_compiles_nothing():
