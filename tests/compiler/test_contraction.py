@@ -219,7 +219,7 @@ def test_depthwise(width, kind, stride, padding, size):
 
 @pytest.mark.parametrize("width", TARGETS)
 @pytest.mark.parametrize("m", [1, 2, 4, 5])
-@pytest.mark.parametrize("k,n", [(1, 500), (37, 1000), (300, 203)])
+@pytest.mark.parametrize("k,n", [(1, 500), (37, 1000), (300, 203), (9, 8300)])
 def test_few_rows(width, m, k, n):
     """b's rows from end to end; one row along the depth."""
     a, b = integers(m, k), integers(k, n, seed=1)

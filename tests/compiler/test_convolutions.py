@@ -71,6 +71,11 @@ def test_long_sums_are_cut_in_parts():
     assert parts_of(node._replace(attrs=c._replace(sizes=(6, 3, 3, 7, 60, 60)))) == (4, 6), "for any batch"
     assert parts_of(node._replace(attrs=c._replace(sizes=(6, 3, 3, 24, 5, 6)))) is None
 
+    row = Contraction((1, 768, 900), 2, (v(0), v(2)), (v(2), v(1)))
+    node = node._replace(attrs=row, type=type_of((1, 768), f32))
+    assert parts_of(node) == (2, 2) and parts_of(node, dense=False) is None, "a row times a matrix"
+    assert parts_of(node._replace(attrs=row._replace(sizes=(1, 768, 90)))) is None, "a small one"
+
     def gradient(tier):
         rng = np.random.default_rng(0)
         with engine.Tier(tier):

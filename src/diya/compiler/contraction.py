@@ -34,6 +34,9 @@ WITHIN_L2 = 1 << 20
 # Up to so many rows b's rows are read from end to end, if they are long.
 STREAMED = 4
 
+# Up to so many columns b's rows are read whole: the fewer pieces, the nearer to the memory's speed.
+WHOLE = 8192
+
 # Up to so many rows windows of b are read where they lie.
 VIEWED = 48
 
@@ -49,6 +52,15 @@ def task_count(c: Contraction) -> int:
     z, *sides, _ = classify(c)
     m, n = sorted(prod(c.sizes[v] for v in g) for g in sides)
     return prod(c.sizes[v] for v in z) * ceil(m / (10 * 14)) * ceil(n / _columns(m, n))
+
+
+def reads_whole_rows(c: Contraction) -> bool:
+    """Whether a contraction is a few rows times a large matrix whose rows one task reads from end to end."""
+    z, m, n, k = classify(c)
+    if z or len(n) != 1 or len(k) != 1 or prod(c.sizes[v] for v in m) > STREAMED:
+        return False
+    columns, depth = c.sizes[n[0]], c.sizes[k[0]]
+    return columns <= WHOLE and columns * depth >= 1 << 18 and c.b == (Affine(((k[0], 1),), 0), Affine(((n[0], 1),), 0))
 
 
 def _columns(m: int, n: int) -> int:
@@ -133,7 +145,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     for x, checked in (("a", sa[1:]), ("b", sb[1:])):
         numbers.update({f"{x}.{d}.size": s.size for d, s in enumerate(checked)})
     numbers.update(walks(form, streams, axes))
-    work = prod(c.sizes) / (tile.lanes * 4.0)  # nanoseconds, at two thirds of two vectors of products a cycle
+    work = max(prod(c.sizes) / (tile.lanes * 4.0), sizes["z"] * sizes["n"] * sizes["k"] * b.dtype.itemsize / 32.0)
+    # nanoseconds: at two thirds of two vectors of products a cycle, at 32 bytes of b
     return Problem(form, numbers, tasks, scratch, work, partial(kernel, form)), swapped
 
 
@@ -209,7 +222,7 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     if form.streamed:
         k_blocks = max(1, ceil(k / 16384))
     k_block = max(1, ceil(k / k_blocks))
-    n_block = _even(n, _columns(m, n) if not form.streamed else max(384, min(8192, ceil(n / 4))), tile.width)
+    n_block = _even(n, _columns(m, n) if not form.streamed else WHOLE, tile.width)
     rows = min(tile.rows, key=lambda r: _height_cost(m, r, tile.rows))
     m_chunk = _even(m, 24 * rows, rows)
     n_strip = n_block
