@@ -34,7 +34,7 @@ def test_only_the_first_step_of_a_loop_is_interpreted(monkeypatch):
 
 
 def test_where_compiling_takes_longer_than_the_work_a_size_is_interpreted_until_it_comes_again():
-    found = steps([13, 13, 13, 13, 9, 9, 9, 9, 21])
+    found = steps([15, 15, 15, 15, 11, 11, 11, 11, 23])
     assert found[3] == 0 and found[4] == 1 and found[7] == 0 and found[8] == 1
 
 
