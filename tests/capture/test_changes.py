@@ -227,6 +227,22 @@ def test_functions_that_are_changed():
     check(X * 3)
 
 
+def test_memory_that_numpy_saw_for_a_while():
+    net, x = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU()), torch.rand(4, 2)
+    watched = Watched(net, whole=False)
+    for _ in range(3):
+        watched(x)
+        assert watched.captures == 1
+        array = net[1].running_mean.numpy()
+        before = array.copy()
+        net(x)
+        assert (array != before).all()
+        before = array.copy()
+        watched(x)
+        assert (array != before).all()
+        del array
+
+
 def test_writes_go_where_the_memory_is():
     def add(x):
         x.add_(1)

@@ -90,12 +90,18 @@ def content_like(t: Any, layout: Layout) -> Node | None:
     return node if node is not None and node.type is layout.content else None
 
 
+def whole_like(t: Any, layout: Layout) -> Node | None:
+    """The content of a tensor, if it has that layout and is the whole of a memory that only tensors see."""
+    node = content_like(t, layout)
+    return node if t._strides is None and node is t._storage.node and not t._storage.exported() else None
+
+
 class Outside:
     """Guards under construction. Names are ``c0``... for constants and ``v0``... for what is loaded on the way."""
 
     def __init__(self):
         self.lines: list[str] = []
-        self.scope: dict[str, Any] = {"content_like": content_like, "copysign": math.copysign}
+        self.scope: dict[str, Any] = {"content_like": content_like, "whole_like": whole_like, "copysign": math.copysign}
         self.inputs: list[Input] = []
         self.sealed: set[Node] = set()
         self.numbers: list[str] = []  # expressions: more inputs, made by the guards
@@ -251,11 +257,7 @@ class Outside:
         """Guards that an input is the whole of a memory that only tensors see."""
         otherwise = f"    n{self.inputs.index(x)} = content_like("
         at = next(k for k, line in enumerate(self.lines) if line.startswith(otherwise))
-        if self.lines[at - 1] != "if 1:" and x.tensor._base is None:  # it is the usual case of the guard that is there
-            self.lines[at:at + 2] = ["    return"]
-            return
-        self.check(f"{x.name}._strides is None and {x.name}._storage.exports is None and "
-                   f"{x.name}._storage.node.type is {self.constant(x.node.type)}")
+        self.lines[at] = self.lines[at].replace("content_like", "whole_like")
 
     def guard(self):
         """``guard(args, kwargs)``: (contents of the inputs, and numbers; the tensors; counts), or None where something differs."""

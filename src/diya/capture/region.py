@@ -356,7 +356,7 @@ def _region(session: Session, result: Any, hidden: bool, training: Training) -> 
             raise NotCapturable("returns a tensor of another class, or with hooks")
     written = [(i, x) for i, x in enumerate(outside.inputs) if x.stand_in._storage.version]
     for _, x in written:
-        if not x.regular or x.tensor._storage.exports is not None or \
+        if not x.regular or x.tensor._storage.exported() or \
                 x.stand_in._storage.node.type.nbytes != x.node.type.nbytes:
             raise NotCapturable("writes to a view of a tensor from outside, or to memory that numpy sees")
         outside.whole(x)
