@@ -493,7 +493,7 @@ def is_number(x) -> bool:
 
 
 def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("input",), *, grad: dict | None = None,
-                kind: str = "default", complex_ok: bool = True, bool_ok: bool = True, only: str | None = None,
+                kind: str = "default", complex_ok: bool = True, bool_ok: bool = True, half_ok: bool = True, only: str | None = None,
                 numbers: str = "any", wide_numbers: bool = False, method: bool | tuple[str, ...] = True, inplace: bool = True,
                 aliases: tuple[str, ...] = (), node: str | None = None, samples: Callable | None = None) -> Callable:
     """An operator over one elementwise primitive.
@@ -509,8 +509,12 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
     differentiable = grad is not None
     append = engine.record
 
+    def lacks(d: DType) -> bool:
+        return d.kind == "c" and not complex_ok or d.kind == "b" and not bool_ok or bool(only and d.kind not in only) \
+            or d.kind == "f" and d.itemsize == 2 and not half_ok
+
     def check(d: DType) -> DType:
-        if (d.kind == "c" and not complex_ok) or (d.kind == "b" and not bool_ok) or (only and d.kind not in only):
+        if lacks(d):
             raise NotImplementedError(f'"{short}_cpu" not implemented for \'{_long_name(d)}\'')
         return d
 
@@ -530,8 +534,7 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
                 track(rule, (t,), (input,), (value,), {})
             return t
     elif len(inputs) == 2:
-        fast = {d for d in dtypes.ALL if compute_type(d) is d and not (
-            (d.kind == "c" and not complex_ok) or (d.kind == "b" and not bool_ok) or (only and d.kind not in only))}
+        fast = {d for d in dtypes.ALL if compute_type(d) is d and not lacks(d)}
 
         beside_number = {d for d in fast if not (wide_numbers and d.itemsize == 2)}
         known: dict[tuple, engine.Signature] = {}  # of operands that need no conversion

@@ -25,10 +25,11 @@ def _host(name: str, function: str | None = None):
 
 
 def _function(path: str, grad, function: str | None = None, inputs: tuple[str, ...] = ("input",), method: bool = False,
-              aliases: tuple[str, ...] = (), numbers: str = "one"):
+              aliases: tuple[str, ...] = (), numbers: str = "one", halves: bool = False, kind: str = "int_to_float"):
+    """An elementwise function that numpy's host computes; methods take half precisions, the others only as ``halves`` says."""
     short = path.rpartition(".")[2]
-    return elementwise(path, _host(short, function), inputs, kind="int_to_float", complex_ok=False, grad=grad, method=method,
-                       inplace=method, aliases=aliases, numbers=numbers)
+    return elementwise(path, _host(short, function), inputs, kind=kind, complex_ok=False, half_ok=halves or method, grad=grad,
+                       only="f" if kind == "default" else None, method=method, inplace=method, aliases=aliases, numbers=numbers)
 
 
 def _no_derivative(path: str, inputs: tuple[str, ...]) -> dict:
@@ -91,10 +92,10 @@ def _density(g, input, other):
 
 
 igamma = _function("igamma", {**_no_derivative("igamma with respect to its first argument", ("input",)), "other": _density},
-                   inputs=("input", "other"), method=True, numbers="none")
+                   inputs=("input", "other"), method=True, numbers="none", kind="default")
 igammac = _function("igammac", {**_no_derivative("igammac with respect to its first argument", ("input",)),
                                 "other": lambda g, input, other: -_density(g, input, other)},
-                    inputs=("input", "other"), method=True, numbers="none")
+                    inputs=("input", "other"), method=True, numbers="none", kind="default")
 
 
 @operator(inplace=True)
@@ -115,7 +116,8 @@ def mvlgamma(input, p):
 
 erfinv = _function("erfinv", dict(input=lambda g, out: g * (out * out).exp() * (math.sqrt(math.pi) / 2)), method=True)
 erfcx = _function("special.erfcx", dict(input=lambda g, input, out: g * (input * out * 2 - 2 / math.sqrt(math.pi))))
-ndtr = _function("special.ndtr", dict(input=lambda g, input: g * (input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi))))
+ndtr = _function("special.ndtr", dict(input=lambda g, input: g * (input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi))),
+                 halves=True)
 ndtri = _function("special.ndtri", dict(input=lambda g, out: g * (out * out * 0.5).exp() * math.sqrt(2 * math.pi)))
 log_ndtr = _function("special.log_ndtr",
                      dict(input=lambda g, input: g / erfcx(input * -math.sqrt(0.5)) * math.sqrt(2 / math.pi)))
@@ -147,9 +149,9 @@ def _i1_rule(slope):
 
 
 i0 = _function("i0", dict(input=lambda g, input: g * i1(input)), method=True)
-i0e = _function("special.i0e", dict(input=lambda g, input, out: g * (i1e(input) - input.sgn() * out)))
-i1 = _function("special.i1", _i1_rule(lambda x, out: i0(x) - out / x))
-i1e = _function("special.i1e", _i1_rule(lambda x, out: i0e(x) - out * (x.sgn() + 1 / x)))
+i0e = _function("special.i0e", dict(input=lambda g, input, out: g * (i1e(input) - input.sgn() * out)), halves=True)
+i1 = _function("special.i1", _i1_rule(lambda x, out: i0(x) - out / x), halves=True)
+i1e = _function("special.i1e", _i1_rule(lambda x, out: i0e(x) - out * (x.sgn() + 1 / x)), halves=True)
 modified_bessel_i0 = _function("special.modified_bessel_i0", dict(input=lambda g, input: g * i1(input)), "i0")
 modified_bessel_i1 = _function("special.modified_bessel_i1",
                                dict(input=lambda g, input, out: g * (i0(input) - _i1_over(input, out))), "i1")
