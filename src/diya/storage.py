@@ -33,6 +33,7 @@ class Storage:
 
     version = 0
     copied: tuple[bytes, Node] | None = None  # of exported memory: what the last snapshot held, and its value
+    handed_out = 0  # how often an array over the memory was made, through which it may be written to unseen
     exports: list | bool | None = None  # weak references to live exports; True where the memory is borrowed for good
 
     def __init__(self, node: Node):
@@ -82,6 +83,7 @@ class Storage:
         if 0 in shape:
             return np.empty(shape, dtype)
         buffer = self.buffer()
+        self.handed_out += 1
         if not self.exported():
             engine.flush(keep_views=False)  # what was recorded on this memory runs before numpy can write to it
             # Another storage, the tape, or a part of the buffer holds the value (or this is a part of another's): they keep

@@ -245,7 +245,7 @@ class Tensor:
             if strides == type.strides or _same_strides(type.shape, strides, type.strides):
                 return engine.leaf_of(node, offset, type)
             if type.nbytes <= COMPARED_BYTES and self._storage.exports is None and type.numel:
-                what = self._storage, self._storage.version, type, strides, offset
+                what = self._storage, self._storage.version, self._storage.handed_out, type, strides, offset
                 if self._gathered is not None and self._gathered[0] == what:
                     if self._gathered[1] is None:  # it is read again: made dense, once
                         self._gathered = what, engine.leaf(Buffer.of(np.array(self._array_of(node), order="C")), type)

@@ -39,3 +39,10 @@ def test_gradients_of_numpys_memory():
     y = (x * x).sum()
     y.backward()
     assert x.grad.tolist() == [4, 4, 4]
+
+
+def test_writes_of_an_array_that_is_gone_are_seen_by_a_strided_tensor():
+    t = diya.arange(4.0).view(2, 2).t()
+    for k in range(4):
+        assert [(t * 1).tolist() for _ in range(2)] == [[[0, 2 << k], [1 << k, 3 << k]]] * 2
+        np.multiply(t.numpy(), 2, out=t.numpy())
