@@ -34,7 +34,7 @@ MAX_PROGRAM_NODES = 50_000      # of all programs in the cache together: some 10
 MAX_TRACE_NODES = 100_000       # of all structures in the cache together: some 20 MB
 PATIENCE = 2                    # meetings of a program of little work, before compiling it pays
 LITTLE, LITTLE_NODES = 1 << 17, 256  # its work, and its nodes
-PLANNING = 90_000               # ns by which compiling a node takes longer than interpreting it, though its kernel is there
+PLANNING = 60_000               # ns by which compiling a node takes longer than interpreting it, though its kernel is there
 
 _SIGINT = _signal.SIGINT
 _lock = threading.RLock()

@@ -7,14 +7,14 @@ that are neighbours in every address merge. What is left — ranks, whether neig
 can leave their operand — is the `Form` of the code (emit/contraction.py); sizes, strides and blocks are arguments.
 
 The strategy follows from shapes alone: packed panels by default; b read where it lies for few rows (a matrix's rows, a
-narrow convolution's windows); dot products along the depth for few rows of which both operands are contiguous there;
-operands spread out by zeros as one contraction for each remainder (`phases`); long sums in parts (split.py). Depthwise
-convolutions have kernels of their own (depthwise.py).
+narrow convolution's windows); dot products along the depth for few rows, or few columns of a large matrix, of which both
+operands are contiguous there (straight.py sees to it); operands spread out by zeros as one contraction for each remainder
+(`phases`); long sums in parts (split.py). Depthwise convolutions have kernels of their own (depthwise.py).
 """
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from math import ceil, gcd, prod
 
@@ -39,6 +39,9 @@ WHOLE = 8192
 
 # Up to so many rows windows of b are read where they lie.
 VIEWED = 48
+
+# Up to so many columns a product of so many rows and so long a depth is one of dot products (see straight.py).
+NARROW, WIDE, DOTTED = 8, 256, 256
 
 # Bytes of b that are packed at a time where all of a's rows stay in the second cache.
 STRIP = 1 << 19
@@ -93,7 +96,8 @@ def plan(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogu
     rows, wide = prod(size for size, _ in axes["m"]), vector_bytes == 64
     reading_b = _reading(b.dtype, len(sb) - 1, axes["n"], 0, axes["k"], len(sa), tile.lanes)
     ragged = _ragged(rows, axes["k"], len(sa), len(sb) > 1 and _taps(n, c.sizes, sb[1:], kept) is None, tile.lanes)
-    dots = ragged or rows <= SKINNY and len(sa) == len(sb) == 1 and [steps for _, steps in axes["k"]] == [[1, 1]]
+    narrow = prod(size for size, _ in axes["n"]) <= NARROW and rows >= WIDE and prod(size for size, _ in axes["k"]) >= DOTTED
+    dots = ragged or (rows <= SKINNY or narrow) and len(sa) == len(sb) == 1 and [steps for _, steps in axes["k"]] == [[1, 1]]
     if dots:
         reading_b = reading_b._replace(along="depth")
     elif wide and b.dtype is accumulator is float32 and run_length(axes["k"], len(sa)) < 16 and _every_other(axes["n"], 0):
@@ -277,15 +281,21 @@ def lower_contraction(c: Contraction, a: Operand, b: Operand, out: Operand, epil
         if prod(phase.sizes[:c.n_out]) == 0:
             continue
         last = epilogue and epilogue._replace(inputs=tuple(inputs))
-        whole = {v for v, (n, part) in enumerate(zip(c.sizes, phase.sizes, strict=False)) if n != part}
-        problem, swapped = (depthwise.plan(phase, x, y, to, last, target.vector_bytes, whole)
-                            or plan(phase, x, y, to, last, target.vector_bytes, target.arch, whole))
+        whole = frozenset([v for v, (n, part) in enumerate(zip(c.sizes, phase.sizes, strict=False)) if n != part])
+        problem, swapped = _planned(phase, x, y, to, last, last and last.inputs, target.vector_bytes, target.arch, whole)
         first = (values[1], values[0]) if swapped else (values[0], values[1])
         launches.append(Launch(
             key=problem.form.key, text=problem.write, values=(*first, *values[2:]),
             args=tuple(problem.numbers[name] for name in problem.form.arguments()), tasks=problem.tasks, writes=(2,),
             work=problem.work, scratch=problem.scratch))
     return launches
+
+
+@lru_cache(1024)
+def _planned(c: Contraction, a: Operand, b: Operand, out: Operand, epilogue: Epilogue | None, inputs, vector_bytes: int, arch: str,
+             kept: frozenset) -> tuple[Problem, bool]:
+    """`plan`, or that of a depthwise convolution. ``inputs`` are the epilogue's, which equal epilogues may not share."""
+    return depthwise.plan(c, a, b, out, epilogue, vector_bytes, kept) or plan(c, a, b, out, epilogue, vector_bytes, arch, kept)
 
 
 def phases(c: Contraction, a: Operand, b: Operand, written: list[Operand]):

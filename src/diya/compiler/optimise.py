@@ -18,7 +18,8 @@ how many tasks there are.
 
 from __future__ import annotations
 
-from math import prod
+from functools import lru_cache
+from math import copysign, prod
 
 from ..dtypes import float32, int64
 from .emit.llvm import HALVES, MEMORY, REGISTER
@@ -30,6 +31,7 @@ from .support import COSTS
 TASK = 16384        # elements that a task should have at least
 SMALL = 4           # the longest dimension that is written out
 UNROLLED = 96       # ops, at most, after that
+KNOWN = 4096        # kernels that are remembered
 PIECES = 64         # at most, of a split reduction
 TILED = 10          # ops, at most, of a kernel that is written out for each row of a tile
 MAX_TILE = 16       # elements of a tile's side, at most
@@ -41,9 +43,17 @@ def optimise(lowered: Lowered, target, temporaries: list[int]) -> list[Launch]:
     """The launches of one kernel. New values for partial results are named from ``temporaries[0]`` on."""
     kernel = lowered.kernel
     assert kernel is not None
+    zeros = tuple([copysign(1, op.attr) for op in kernel.ops if op.name == "const" and op.attr.__class__ is float and not op.attr])
+    return grid(lowered, *_arranged(kernel, zeros, target), target, temporaries)
+
+
+@lru_cache(KNOWN)
+def _arranged(kernel: Kernel, zeros: tuple[float, ...], target) -> tuple[Kernel, Template, tuple]:
+    """A kernel after all passes, its template and its effects: layers of a model, and the same step in another batch size, have
+    many in common. ``zeros`` are the signs of its zeros, which are equal otherwise."""
     for rule in PASSES:
         kernel = rule(kernel, target)
-    return grid(lowered, kernel, target, temporaries)
+    return kernel, Template(kernel), _effects(kernel)
 
 
 def order(kernel: Kernel, target) -> Kernel:
@@ -235,9 +245,8 @@ PASSES = (
 )
 
 
-def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> list[Launch]:
+def grid(lowered: Lowered, kernel: Kernel, template: Template, effects: tuple, target, temporaries: list[int]) -> list[Launch]:
     kernel.verify() if VERIFY else None
-    template = Template(kernel)
     dims, kept = kernel.dims, kernel.kept
     reduced = 1
     for n in dims[kept:]:
@@ -272,7 +281,7 @@ def grid(lowered: Lowered, kernel: Kernel, target, temporaries: list[int]) -> li
     elements = rows * inner * reduced * written
     work = elements * cost / (8 * max(1, kernel.lanes // 2)) + 20
     values = lowered.values
-    writes, inplace = _effects(kernel)
+    writes, inplace = effects
     one = Launch(template.text, _Text(template, target), values, template.arguments(block, chunks, chunk), tasks, writes,
                  work, kernel.row_bytes, inplace, lowered.step)
     if kernel.columns:
