@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
+from compiler.graphs import Maker, check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -225,6 +226,23 @@ def test_few_rows(width, m, k, n):
     a, b = integers(m, k), integers(k, n, seed=1)
     np.testing.assert_array_equal(run(product(m, k, n), a, b, target=TARGETS[width], cuts=(1,)), a @ b)
     np.testing.assert_array_equal(run(product(m, k, n), a, np.asfortranarray(b), target=TARGETS[width], cuts=(1,)), a @ b)
+
+
+@pytest.mark.parametrize("width", TARGETS)
+@pytest.mark.parametrize("m,k,n", [(256, 256, 8), (300, 1111, 3), (261, 257, 1), (1030, 300, 7)])
+def test_few_columns(width, m, k, n):
+    """A large matrix times few columns, which are copied where they do not lie along the depth."""
+    for kind in "fd":
+        made = Maker()
+        a, b = (made.leaf(integers(*shape, kind=kind, seed=1)) for shape in ((m, k), (k, n)))
+        turned, part = made.leaf(integers(n, k, kind=kind)), made.leaf(integers(k, n + 5, kind=kind))
+        outputs = [made("contract", a, x, attrs=product(m, k, n)) for x in (
+            b, made.view(turned, (k, n), (1, k)), made.view(part, (k, n), (n + 5, 1), 3))]
+        row = made.leaf(integers(n, kind=kind))
+        outputs[0] = made("maximum", made("add", outputs[0], made.expand(row, (m, n), (0,))), outputs[1])
+        check(made.graph(*outputs), made.arguments, TARGETS[width], rtol=0, atol=0)
+        x, y = integers(m, k, kind=kind), integers(k, n, kind=kind)
+        np.testing.assert_array_equal(run(product(m, k, n), x, np.asfortranarray(y), target=TARGETS[width], cuts=(1, 2)), x @ y)
 
 
 @pytest.mark.parametrize("kinds", ["ee", "HH", "He", "fe"])

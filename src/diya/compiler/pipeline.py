@@ -35,6 +35,7 @@ from .plan import ARENA, FAULTS, FIRST, SCALARS, Plan, plan
 from .scan import lower_scan
 from .schedule import Schedule, Step
 from .split import split_sums
+from .straight import straighten
 
 MAX_ENTRIES = 4096   # kernels kept by key
 SMALL = 4096         # bytes of outputs that share one allocation, and the most that they share
@@ -55,7 +56,8 @@ def launches_of(schedule: Schedule, target: features.Target) -> list[Launch]:
                 lowered.kernel.verify()
             out += optimisation.optimise(lowered, target, temporaries)
         elif lowered.contraction is not None:
-            c, a, b, result, epilogue, values = lowered.contraction
+            copies, (c, a, b, result, epilogue, values) = straighten(lowered, target, temporaries)
+            out += copies
             out += [x._replace(step=lowered.step) for x in lower_contraction(c, a, b, result, epilogue, target, values)]
         elif lowered.step.kind == "scan":
             out.append(lower_scan(schedule, lowered.step, target))
