@@ -249,3 +249,30 @@ def test_fullgraph_waits_for_the_state():
     for batch in batches(3):
         step(*batch)
     assert step.__dict__["_diya_compiled"].regions
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_two_steps_in_one(optimizer):
+    def make(model, opt):
+        def step(x, y):
+            opt.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            opt.step()
+            opt.step()
+            return loss
+        return step
+    agree(make, optimizer, met=0)
+
+
+def test_versions_of_gradients_that_add_up():
+    def make(model, opt):
+        def step(x, y):
+            opt.zero_grad()
+            for part in (slice(0, 2), slice(2, 5)):
+                F.mse_loss(model(x[part]), y[part]).backward()
+            return x.sum()
+        return step
+    for compiled in (False, True):
+        model = train(make, "SGD", compiled=compiled)[3]
+        assert {p.grad._version for p in model.parameters()} == {1}

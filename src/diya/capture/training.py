@@ -70,7 +70,7 @@ class Training(NamedTuple):
             if now is not None and (type(now) is not Tensor or now._strides is not None or now._rg or id(now) in returned
                                     or now._storage.node.type is not now._type):
                 raise NotCapturable("leaves a gradient that is no plain tensor of its own")
-            gradients.append((i, -1 if now is None else len(results)))
+            gradients.append((i, -1, 0) if now is None else (i, len(results), now._storage.version))
             if now is not None:
                 results.append(now._storage.node)
         spent = [(i, t._fn.name()) for i, t in enumerate(returned.values()) if t._fn is not None and t._fn in self.spent]
@@ -80,18 +80,20 @@ class Training(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What a call does to gradients and optimizers. ``gradients``: input and result (-1: none); ``spent``: returned tensors whose
+    """What a call does to gradients and optimizers. ``gradients``: input, result (-1: none), version; ``spent``: returned tensors whose
     backward has run, with the names of their nodes; ``flushes``: whether what is pending runs at the end, as after a step."""
 
-    gradients: list[tuple[int, int]]
+    gradients: list[tuple[int, int, int]]
     counters: list[tuple[Tensor, int]]
     spent: list[tuple[int, str]]
     flushes: bool
 
     def happen(self, tensors: tuple, made: list[Node], counts: tuple, outs: list[Tensor]) -> None:
         from ..optim.optimizer import replace
-        for i, k in self.gradients:
-            tensors[i]._grad = None if k < 0 else from_node(made[k])
+        for i, k, version in self.gradients:
+            grad = tensors[i]._grad = None if k < 0 else from_node(made[k])
+            if grad is not None and version:
+                grad._storage.version = version
         for counter, k in self.counters:
             replace(counter, counts[k])
         for i, name in self.spent:
@@ -193,6 +195,8 @@ def _step(objects: Objects, optimizer: Any) -> None:
     text, _ = outside.name_of(optimizer) or ("", False)
     if not text or optimizer._numbers or optimizer.defaults.get("differentiable"):
         raise NotCapturable(f"runs a step of {type(optimizer).__name__}, whose numbers are more than a count")
+    if optimizer._counts and text in objects.training.flushes:
+        raise NotCapturable("runs two steps of an optimizer that counts them")
     for hooks in (shared._global_optimizer_pre_hooks, shared._global_optimizer_post_hooks):
         outside.check(f"not {outside.constant(hooks)}")
     for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
