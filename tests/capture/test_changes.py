@@ -196,6 +196,17 @@ def test_classes_that_are_changed(monkeypatch, owner, name, value):
     assert torch.allclose(watched(x), before)
 
 
+def test_backward_is_changed(monkeypatch):
+    w, seen = torch.ones(3, requires_grad=True), []
+    watched, original = Watched(lambda x: (x * w).sum().backward(), whole=False), torch.Tensor.backward
+    for _ in range(2):
+        watched(torch.ones(3))
+    monkeypatch.setattr(torch.Tensor, "backward", lambda t: (seen.append(1), original(t))[1])
+    for _ in range(2):
+        watched(torch.ones(3))
+    assert seen == [1, 1] and w.grad.tolist() == [4] * 3
+
+
 def test_every_modules_call_is_changed(monkeypatch):
     module, x, seen = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Flatten(), nn.Tanh()), torch.ones(1, 2), []
     for _ in range(3):

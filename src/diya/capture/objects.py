@@ -174,6 +174,9 @@ class Objects:
         if name == "grad" and source is not None:
             return training.gradient(self, source)
         if name == "backward" and type(t) is Tensor:
+            method = self.outside.load(f"{self.outside.constant(Tensor)}.backward", Tensor.backward, True)
+            if not method.__code__.co_filename.startswith(PACKAGE):
+                return MethodType(method, t)
             return Inside(functools.partial(training.backward, self, t))
         if name == "grad_fn" or name == "grad" or name == "_version" or name in _READS:
             raise NotCapturable(f"uses Tensor.{name}")

@@ -80,8 +80,8 @@ class Training(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What a call does to gradients and optimizers. ``gradients``: input, result (-1: none), version; ``spent``: returned tensors whose
-    backward has run, with the names of their nodes; ``flushes``: whether what is pending runs at the end, as after a step."""
+    """What a call does to gradients and optimizers. ``gradients``: input, result (-1: none), version; ``spent``: returned tensors
+    whose backward has run, with the names of their nodes; ``flushes``: whether what is pending runs at the end, as after a step."""
 
     gradients: list[tuple[int, int, int]]
     counters: list[tuple[Tensor, int]]
