@@ -56,3 +56,31 @@ def test_what_is_right():
                         0.5000132980760141, rel_tol=1e-12)
     embedding = F.embedding(diya.tensor([1, 0]), x.clone().requires_grad_(), sparse=True)
     assert embedding.requires_grad and embedding.shape == (2, 3)
+
+
+HALVES = (diya.float16, diya.bfloat16)
+INTEGERS = (diya.uint8, diya.int8, diya.int16, diya.int32)
+COMPLEX = (diya.complex64, diya.complex128)
+
+
+@pytest.mark.parametrize(("call", "refused", "taken"), [
+    (lambda x: diya.special.bessel_j0(x), HALVES, (diya.float32, diya.int64)),
+    (lambda x: diya.matmul(x, x), (diya.bool,), (diya.int64, diya.uint8, diya.float16)),
+    (lambda x: diya.nn.functional.avg_pool2d(x[None], 2), INTEGERS, (diya.int64, diya.bfloat16)),
+    (lambda x: diya.nn.functional.conv_transpose2d(x[None, None], x[None, None]), (*INTEGERS, diya.bool), (diya.int64,)),
+    (lambda x: diya.nn.functional.max_pool1d(x, 2), (*INTEGERS, diya.int64), (diya.float32,)),
+    (lambda x: diya.nn.functional.binary_cross_entropy(x, x), (*INTEGERS, diya.int64), (diya.float32,)),
+    (lambda x: diya.nn.functional.multi_margin_loss(x, diya.zeros(2, dtype=diya.int64)), HALVES, (diya.float64,)),
+    (lambda x: diya.unique(x), COMPLEX, (diya.bool, diya.float16)),
+    (lambda x: diya.round(x, decimals=1), (*INTEGERS, diya.int64), (diya.float16,)),
+    (lambda x: diya.pow(x, x), (diya.bool,), (diya.int64,)),
+    (lambda x: diya.clamp(x, x, x), (diya.bool,), (diya.int64,)),
+    (lambda x: diya.logaddexp(x, x), (*INTEGERS, diya.bool), (diya.float16, diya.complex64)),
+    (lambda x: diya.addr(x, x[0], x[0], beta=0.5), (*INTEGERS, diya.bool), (diya.float32,)),
+])
+def test_dtypes_that_pytorch_has_no_kernel_for(call, refused, taken):
+    for d in taken:
+        call(diya.ones(2, 2).to(d))
+    for d in refused:
+        with pytest.raises(RuntimeError):
+            call(diya.ones(2, 2).to(d))

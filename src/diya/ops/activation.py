@@ -427,7 +427,7 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
     return softmax(-input, _implicit_dim("softmin", input.dim()) if dim is None else dim, dtype)
 
 
-@operator("_softmax_backward_data", method=False, out=False)
+@operator("_softmax_backward_data", method=False, out=False, takes="f")
 def _softmax_backward_data(grad_output, output, dim, input_dtype):
-    """The gradient of `softmax`, from the result."""
-    return _softmax_grad(widened(grad_output), widened(output), dim).to(input_dtype)
+    """The gradient of `softmax`, from the result; on the CPU ``input_dtype`` changes nothing."""
+    return _softmax_grad(widened(grad_output), widened(output), dim).to(grad_output.dtype)

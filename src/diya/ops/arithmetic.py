@@ -28,7 +28,7 @@ def _once(function, *tensors):
     return function(*[x.to(wide) for x in tensors]).to(d)
 
 
-@operator(inplace=True)
+@operator(inplace=True, takes="uifc")
 def addcmul(input, tensor1, tensor2, *, value=1):
     if isinstance(value, float) and result_type(input, tensor1, tensor2).kind in "ui":
         value = int(value)
@@ -43,7 +43,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
     return _once(lambda a, b, c: a + (b / c if value == 1 else b / c * value), input, tensor1, tensor2)
 
 
-@operator(inplace=True)
+@operator(inplace=True, takes="fc")
 def lerp(input, end, weight):
     if not isinstance(end, Tensor):
         raise WrongArgument(f"lerp(): argument 'end' must be Tensor, not {type(end).__name__}", end)
@@ -63,12 +63,12 @@ def _lerp(a, b, w):
     return where(small, a + d * w, b - d * (1 - w))
 
 
-@operator(method=True)
+@operator(method=True, takes="fc")
 def logaddexp(input, other):
     return _logaddexp(input, other, _log_sum)
 
 
-@operator(method=True)
+@operator(method=True, takes="fc")
 def logaddexp2(input, other):
     only("logaddexp2", "buif", input, other)
     return _logaddexp(input, other, _log2_sum)
@@ -132,7 +132,7 @@ def complex(real, imag):
     return out if order is None else copied(out, order)
 
 
-@operator(method=False)
+@operator(method=False, takes="w")
 def polar(abs, angle):
     if abs.dtype is not angle.dtype or abs.dtype.kind != "f":
         raise RuntimeError(f"Expected both inputs to be Float or Double tensors of one dtype but got {abs.dtype} and {angle.dtype}")
@@ -469,7 +469,7 @@ def trapz(y, x=None, *, dx=None, dim=-1):
     return trapezoid(y, x, dx=dx, dim=dim)
 
 
-@operator(method=False)
+@operator(method=False, takes="uifc")
 def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
     from .movement import slice_dim
     dim = wrap_dim(dim, y.dim())
@@ -518,7 +518,7 @@ def kron(input, other):
     return x.reshape([p * q for p, q in zip(a.shape, b.shape, strict=True)])
 
 
-@operator()
+@operator(takes="uifc")
 def inner(input, other):
     if not input.dim() or not other.dim():
         return input * other
@@ -528,7 +528,7 @@ def inner(input, other):
     return tensordot(input, other, ([-1], [-1]))
 
 
-@operator(method=False)
+@operator(method=False, takes="uifc")
 def tensordot(a, b, dims=2):
     from .contraction import contract
     if isinstance(dims, Tensor):

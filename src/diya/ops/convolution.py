@@ -195,7 +195,8 @@ def _make(rank: int) -> None:
     conv_transpose.__name__ = conv_transpose.__qualname__ = f"conv_transpose{rank}d"
     conv_transpose.__doc__ = f"The transpose of `conv{rank}d`: its gradient with respect to the input."
     for f in (conv, conv_transpose):
-        also(f.__name__, operator("nn.functional." + f.__name__, method=False, out=False)(f))
+        takes = "uifc" if f is conv and rank < 3 else "lfc"
+        also(f.__name__, operator("nn.functional." + f.__name__, method=False, out=False, takes=takes)(f))
 
 
 for _rank in (1, 2, 3):

@@ -6,8 +6,8 @@ import math
 
 from ..graph import broadcast_shapes
 from ..tensor import Tensor, wrap_dim
-from .compose import also, number, widened
-from .elementwise import maximum
+from .compose import also, widened
+from .elementwise import where
 from .norm import norm
 from .record import operator, result_type
 
@@ -18,7 +18,7 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     return norm(x1 - x2 + eps, p, -1, keepdim)
 
 
-@operator("nn.functional.cosine_similarity", method=False, out=False)
+@operator("nn.functional.cosine_similarity", method=False, out=False, takes="buif")
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """The cosine of the angle between vectors along ``dim``, with norms no smaller than ``eps``."""
     d = result_type(x1, x2)
@@ -35,10 +35,11 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 
 
 def _at_least(x: Tensor, low: float) -> Tensor:
-    return maximum(x, number(low, x))
+    """max(x, low), with the gradient of ``x`` everywhere, as PyTorch has it."""
+    return where(x < low, (x - x.detach()) + low, x)
 
 
-@operator("nn.functional.pdist", method=False, out=False)
+@operator("nn.functional.pdist", method=False, out=False, takes="w")
 def pdist(input, p=2):
     """The p-norm distances between the rows of ``input`` (N, M): those of i < j, in order."""
     from .creation import triu_indices
@@ -57,7 +58,7 @@ def pdist(input, p=2):
     return norm(input.index_select(0, pairs[0]) - input.index_select(0, pairs[1]), p, -1)
 
 
-@operator("cdist", method=False, out=False)
+@operator("cdist", method=False, out=False, takes="w")
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The p-norm distances (…, P, R) between the rows of x1 (…, P, M) and those of x2 (…, R, M)."""
     if x1.dim() < 2 or x2.dim() < 2:

@@ -127,8 +127,10 @@ def _alpha(name: str, core):
                                f"{name}(): for non-complex input tensors, argument alpha must not be a complex number.")
         if isinstance(alpha, float) and result_type(input, other).kind not in "fc":
             raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-        if isinstance(other, Tensor) and other.dtype.kind in "iu" and result_type(input, other).kind in "iu":
-            other = other.to(result_type(input, other))  # a product that wraps does so in the result's type
+        if isinstance(other, Tensor):
+            other = other.to(d)  # a product that wraps or rounds does so in the result's type
+            if d.kind == "b":
+                alpha = bool(alpha)
         return core(input, other * alpha)
     return scaled
 
@@ -171,6 +173,8 @@ def _as_tensor(number, like: Tensor) -> Tensor:
 def div(input, other, *, rounding_mode=None):
     if rounding_mode is None:
         return _true_divide.core(input, other)
+    if result_type(input, other).kind == "b":
+        raise NotImplementedError(f'"div_{rounding_mode}_cpu" not implemented for \'Bool\'')
     if rounding_mode == "floor":
         return _floor_quotient.core(input, other)
     if rounding_mode == "trunc":
@@ -190,7 +194,7 @@ def _trunc_div(a, b):
 
 
 floor_divide = elementwise("floor_divide", _prim("floor_divide", _floor_divide), ("input", "other"), complex_ok=False,
-                           kind="bool_to_long", wide_numbers=True)
+                           bool_ok=False, wide_numbers=True)
 _floor_quotient = elementwise("div.floor", PRIMITIVES["floor_divide"], ("input", "other"), complex_ok=False, method=False,
                               inplace=False, wide_numbers=True, grad=dict(input=lambda g: g * 0, other=lambda g: g * 0))
 trunc_divide = elementwise("div.trunc", _prim("trunc_divide", _trunc_div), ("input", "other"), complex_ok=False, method=False,
@@ -280,6 +284,8 @@ _square = elementwise("square.plain", _prim("square", lambda x: x * x, emit=lamb
 @operator(inplace=True)
 def pow(input, exponent):
     _one_tensor(input, exponent)
+    if isinstance(exponent, Tensor) and result_type(input, exponent).kind == "b":
+        raise NotImplementedError("\"pow\" not implemented for 'Bool'")
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
         kind = input.dtype.kind
         if kind in "ui" and isinstance(exponent, int) and exponent < 0:
@@ -373,11 +379,11 @@ _round = elementwise("round.even", _prim("round", np.rint), method=False, inplac
 
 
 @operator(inplace=True)
-def round(input, *, decimals=0):
-    only("round", "uif", input)
+def round(input, *, decimals=None):
+    only("round", "uif" if decimals is None else "f", input)
     if input.dtype.kind in "ui":
         return input.clone()
-    if decimals == 0:
+    if not decimals:
         return _round.core(input)
     scale = 10.0 ** builtins.abs(decimals)
     if input.dtype.itemsize == 2:  # rounded once
@@ -521,7 +527,7 @@ atan2 = elementwise("atan2", _prim("atan2", np.arctan2), ("input", "other"), num
                     aliases=("arctan2",),
                     grad=dict(input=lambda g, input, other: g * other * _inverse_square(input, other),
                               other=lambda g, input, other: -g * input * _inverse_square(input, other)))
-hypot = elementwise("hypot", _prim("hypot", np.hypot), ("input", "other"), numbers="none", complex_ok=False, bool_ok=False,
+hypot = elementwise("hypot", _prim("hypot", np.hypot), ("input", "other"), numbers="none", only="f",
                     grad=dict(input=lambda g, input, out: g * (input / out), other=lambda g, other, out: g * (other / out)))
 copysign = elementwise("copysign", _prim("copysign", np.copysign), ("input", "other"), numbers="other", kind="int_to_float",
                        complex_ok=False,
@@ -564,6 +570,8 @@ def _clamp_forward(input, min=None, max=None):
         raise RuntimeError("clamp is not supported for complex types")
     bounds = [x for x in (min, max) if x is not None]
     d = result_type(input, *bounds)
+    if d.kind == "b" and len(bounds) == 2:
+        raise NotImplementedError("\"clamp_cpu\" not implemented for 'Bool'")
     out = input if input.dtype is d else input.to(d)
     if min is not None:
         out = maximum(out, min if isinstance(min, Tensor) else _number(min, d))

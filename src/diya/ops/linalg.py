@@ -784,7 +784,7 @@ def linalg_diagonal(A, *, offset=0, dim1=-2, dim2=-1):
     return A.diagonal(offset, dim1, dim2)
 
 
-@operator("linalg.vander", method=False, out=False)
+@operator("linalg.vander", method=False, out=False, takes="uiwc")
 def linalg_vander(x, *, N=None):
     """The Vandermonde matrix 1, x, x², …"""
     if x.dtype is bool_:

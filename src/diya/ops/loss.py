@@ -161,7 +161,7 @@ _bce = with_rule("BinaryCrossEntropy", dict(
     target=lambda g, input: g * (log1p(-input) - log(input))), ("input", "target"))(_bce)
 
 
-@operator("nn.functional.binary_cross_entropy", method=False, out=False)
+@operator("nn.functional.binary_cross_entropy", method=False, out=False, takes="f")
 @shown_as("BinaryCrossEntropy")
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """−(y log x + (1 − y) log(1 − x)) of probabilities x, with logarithms no lower than −100."""
@@ -200,7 +200,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
-@operator("nn.functional.soft_margin_loss", method=False, out=False)
+@operator("nn.functional.soft_margin_loss", method=False, out=False, takes="fc")
 @shown_as("SoftMarginLoss")
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """log(1 + exp(−target · input)), for targets of 1 and −1."""
@@ -246,7 +246,7 @@ _kl = with_rule("KlDiv", dict(input=lambda g, target: -g * target, target=_kl_ta
                 broadcasts=True)(_kl)
 
 
-@operator("nn.functional.kl_div", method=False, out=False)
+@operator("nn.functional.kl_div", method=False, out=False, takes="f")
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target · (log target − input), where ``input`` (and the target, with ``log_target``) are logarithms.
 
@@ -280,7 +280,7 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
     return reduced(loss, reduction)
 
 
-@operator("nn.functional.gaussian_nll_loss", method=False, out=False)
+@operator("nn.functional.gaussian_nll_loss", method=False, out=False, takes="fc")
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """The negative log likelihood of a normal distribution with mean ``input`` and variance ``var`` (at least ``eps``)."""
     if isinstance(var, (int, float)):
@@ -533,7 +533,7 @@ def _positive(z: Tensor) -> Tensor:
     return where(z > 0, z, number(0, z))
 
 
-@operator("nn.functional.multi_margin_loss", method=False, out=False)
+@operator("nn.functional.multi_margin_loss", method=False, out=False, takes="w")
 @shown_as("MultiMarginLoss")
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
     """Σ over the classes i other than the target y of max(0, margin − x[y] + x[i])ᵖ / C."""
@@ -563,7 +563,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     return reduced(loss.reshape(target_shape) if single else loss, reduction, input.dtype)
 
 
-@operator("nn.functional.multilabel_margin_loss", method=False, out=False)
+@operator("nn.functional.multilabel_margin_loss", method=False, out=False, takes="w")
 @shown_as("MultilabelMarginLoss")
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """Σ over targets y and classes i that are none of max(0, 1 − (x[y] − x[i])) / C.

@@ -28,7 +28,7 @@ def _two_d(name: str, **tensors: Tensor) -> None:
             raise RuntimeError(f"{name}: expected {argument} to be {rank}-D, got {x.dim()}-D of size {list(x.shape)}")
 
 
-@operator()
+@operator(takes="uifc")
 def mm(input, mat2):
     if input.dim() != 2 or mat2.dim() != 2:
         raise RuntimeError("self must be a matrix" if input.dim() != 2 else "mat2 must be a matrix")
@@ -39,7 +39,7 @@ def mm(input, mat2):
     return contract(input, mat2, Contraction((m, n, k), 2, _v(0, 2), _v(2, 1)), "Mm")
 
 
-@operator()
+@operator(takes="uifc")
 def bmm(input, mat2):
     if input.dim() != 3 or mat2.dim() != 3:
         raise RuntimeError("batch1 must be a 3D tensor" if input.dim() != 3 else "batch2 must be a 3D tensor")
@@ -50,7 +50,7 @@ def bmm(input, mat2):
     return contract(input, mat2, Contraction((b, m, n, k), 3, _v(0, 1, 3), _v(0, 3, 2)), "Bmm")
 
 
-@operator()
+@operator(takes="uifc")
 def dot(input, tensor):
     if input.dim() != 1 or tensor.dim() != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.dim()}D and {tensor.dim()}D tensors")
@@ -61,12 +61,12 @@ def dot(input, tensor):
     return contract(input, tensor, Contraction((input.shape[0],), 0, _v(0), _v(0)), "Dot")
 
 
-@operator()
+@operator(takes="uifc")
 def vdot(input, other):
     return dot(input.conj(), other)
 
 
-@operator()
+@operator(takes="uifc")
 def mv(input, vec):
     if input.dim() != 2 or vec.dim() != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got {vec.dim()}, {input.dim()}, {vec.dim()}")
@@ -84,7 +84,7 @@ def outer(input, vec2):
     return input.unsqueeze(1) * vec2
 
 
-@operator()
+@operator(takes="uifc")
 def matmul(input, other):
     a, b = input, other
     if not isinstance(other, Tensor):
@@ -155,26 +155,26 @@ def _scaled(x: Tensor, beta, product: Tensor, alpha, terms: int = 1) -> Tensor:
     return (x if beta == 1 else x * beta) + product
 
 
-@operator(inplace=True)
+@operator(inplace=True, takes="uifc")
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     if input.dtype is mat1.dtype is mat2.dtype and _is_half(input):  # rounded once
         return addmm(*[x.to(dtypes.float32) for x in (input, mat1, mat2)], beta=beta, alpha=alpha).to(input.dtype)
     return _scaled(input, beta, mm(mat1, mat2), alpha, mat1.shape[1]).contiguous()
 
 
-@operator(inplace=True)
+@operator(inplace=True, takes="uifc")
 def addmv(input, mat, vec, *, beta=1, alpha=1):
     return _scaled(input, beta, mv(mat, vec), alpha, mat.shape[1])
 
 
-@operator(inplace=True)
+@operator(inplace=True, takes="uifc")
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     if input.dtype is batch1.dtype is batch2.dtype and _is_half(input):  # rounded once
         return baddbmm(*[x.to(dtypes.float32) for x in (input, batch1, batch2)], beta=beta, alpha=alpha).to(input.dtype)
     return _scaled(input, beta, bmm(batch1, batch2), alpha, batch1.shape[2]).contiguous()
 
 
-@operator(inplace=True)
+@operator(inplace=True, takes="uifc")
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     if _is_half(input) and batch1.shape[0]:  # rounded after each, as PyTorch does
         out = input
@@ -200,6 +200,11 @@ Tensor.addbmm_ = _addbmm_  # type: ignore[attr-defined]
 @operator(inplace=True)
 def addr(input, vec1, vec2, *, beta=1, alpha=1):
     d = result_type(input, vec1, vec2)
+    for name, x in (("beta", beta), ("alpha", alpha)):
+        if d.kind in "biu" and isinstance(x, float):
+            raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
+        if d.kind != "b" and isinstance(x, bool):
+            raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
     input, vec1, vec2 = input.to(d), vec1.to(d), vec2.to(d)
     if d.kind == "b":
         product = outer(vec1, vec2) if alpha else vec1.new_zeros((vec1.shape[0], vec2.shape[0]))
@@ -234,7 +239,7 @@ def _linear_weight_grad(g, input, shape, weight):
 _LINEAR = dict(input=_linear_input_grad, weight=_linear_weight_grad, bias=lambda g, bias: sum_to(g, bias.shape))
 
 
-@operator("nn.functional.linear", method=False, grad=_LINEAR, inputs=("input", "weight", "bias"), node="Addmm")
+@operator("nn.functional.linear", method=False, grad=_LINEAR, inputs=("input", "weight", "bias"), node="Addmm", takes="uifc")
 def linear(input, weight, bias=None):
     if weight.dim() not in (1, 2):
         raise RuntimeError(f"linear: weight must be 1-D or 2-D, got size {list(weight.shape)}")

@@ -347,7 +347,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 also("rms_norm", rms_norm)
 
 
-@operator("nn.functional.local_response_norm", method=False, out=False)
+@operator("nn.functional.local_response_norm", method=False, out=False, takes="lf")
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     """x / (k + alpha·mean of x² over ``size`` neighbouring channels)^beta."""
     from .vision import constant_pad

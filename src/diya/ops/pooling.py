@@ -256,7 +256,7 @@ def _make_max_pool(rank: int) -> None:
         if path != f"{name}_with_indices" or rank == 1:
             f.__name__ = f.__qualname__ = path.rpartition(".")[2]
             f.__doc__ = docs
-            operator(path, method=False, out=False)(f)
+            operator(path, method=False, out=False, takes="f" if rank == 1 else "uif")(f)
 
 
 # -- mean ----------------------------------------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ def _make_avg_pool(rank: int) -> None:
             return _avg_pool(name, rank, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     avg_pool.__name__ = avg_pool.__qualname__ = name
     avg_pool.__doc__ = "The mean of each window; ``count_include_pad``: padding counts as zeros, else it does not count."
-    public = operator("nn.functional." + name, method=False, out=rank > 1)(
+    public = operator("nn.functional." + name, method=False, out=rank > 1, takes="lw" if rank == 3 else "lf")(
         shown_as(f"AvgPool{rank}D" if rank > 1 else "SqueezeBackward1")(avg_pool))
     if rank == 1:
         also(name, public)
@@ -498,7 +498,7 @@ def _make_unpool(rank: int) -> None:
 
     max_unpool.__name__ = max_unpool.__qualname__ = name
     max_unpool.__doc__ = f"The partial inverse of `max_pool{rank}d`: values at the positions that it gave, zero elsewhere."
-    operator("nn.functional." + name, method=False, out=False)(max_unpool)
+    operator("nn.functional." + name, method=False, out=False, takes="f")(max_unpool)
 
 
 # -- fractional ------------------------------------------------------------------------------------------------------------
@@ -567,7 +567,7 @@ def _make_fractional(rank: int) -> None:
     for path, f in ((name, pool), (name + "_with_indices", with_indices)):
         f.__name__ = f.__qualname__ = path
         f.__doc__ = "The maximum of windows whose steps are drawn at random (https://arxiv.org/abs/1412.6071)."
-        operator("nn.functional." + path, method=False, out=False)(f)
+        operator("nn.functional." + path, method=False, out=False, takes="f")(f)
 
 
 for _rank in (1, 2, 3):

@@ -44,7 +44,7 @@ def _chunk_cat(tensors, dim, num_chunks):
     return cat(parts, wrap_dim(dim, tensors[0].dim()) + 1)
 
 
-@operator("_segment_reduce", method=False)
+@operator("_segment_reduce", method=False, takes="f")
 def _segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, axis=0, unsafe=False, initial=None):
     """Reduces runs of elements along ``axis``, given by their lengths or offsets (batched over dimensions before it)."""
     if indices is not None:

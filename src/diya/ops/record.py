@@ -65,14 +65,16 @@ def register(record: Operator) -> Operator:
 
 def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = True, inplace: bool = False,
              aliases: tuple[str, ...] = (), out: bool = True, grad: Any = None, inputs: tuple[str, ...] | None = None,
-             node: str | None = None, samples: Callable | None = None, differentiable: bool = True) -> Callable:
+             node: str | None = None, samples: Callable | None = None, differentiable: bool = True,
+             takes: str | None = None) -> Callable:
     """Makes the decorated function an operator.
 
     ``path``: its public name (by default the function's); ``method``: whether it is a method too, or under which names;
     ``inplace``: whether it has an in-place form (``name_``); ``aliases``: other public names, methods and in-place
     forms too; ``out``: whether it takes ``out=``; ``grad``: its own gradient, with ``inputs`` the names of the
     differentiable tensor parameters and ``node`` its name on the tape, where that is not its own;
-    ``samples``: a function that yields ``(args, kwargs)`` for the tests.
+    ``samples``: a function that yields ``(args, kwargs)`` for the tests; ``takes``: the kinds of dtypes that its first
+    argument may be of ("biufc", "l" for int64 alone, "w" for floats wider than two bytes).
     """
     def decorate(function: Callable) -> Callable:
         name = path or function.__name__
@@ -84,6 +86,8 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
         if grad is not None:
             rule = Rule(node or _node_name(short), inputs or ("input",), grad)
             run = with_rule(function, rule)
+        if takes is not None:
+            run = _taking(short, takes, run)
         public = _public(run, name, out)
         public.__wrapped__ = function  # type: ignore[attr-defined]
         if function.__name__ == "<lambda>":
@@ -92,6 +96,20 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
                           aliases, out, samples, differentiable))
         return public
     return decorate
+
+
+def _taking(name: str, takes: str, function: Callable) -> Callable:
+    """``function``, refusing a first argument whose dtype is none that ``takes`` says."""
+    taken = {d for d in dtypes.ALL if d.kind in takes or "l" in takes and d is dtypes.int64
+             or "w" in takes and d.kind == "f" and d.itemsize > 2}
+
+    @wraps(function)
+    def checked(*args, **kwargs):
+        x = args[0] if args else next(iter(kwargs.values()), None)
+        if isinstance(x, Tensor) and x._type.dtype not in taken:
+            raise NotImplementedError(f'"{name}" not implemented for \'{_long_name(x._type.dtype)}\'')
+        return function(*args, **kwargs)
+    return checked
 
 
 def _node_name(short: str) -> str:

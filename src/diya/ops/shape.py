@@ -309,7 +309,7 @@ def diagflat(input, offset=0):
     return diag_embed(input.reshape(-1), offset)
 
 
-@operator()
+@operator(takes="uifc")
 def trace(input):
     if input.dim() != 2:
         raise RuntimeError("trace: expected a matrix")

@@ -339,7 +339,7 @@ def _interpret_search(right, boundaries, values):
 SEARCH = primitive("searchsorted", "host", lambda attrs, b, v: type_of(v.shape, int64), interpret=_interpret_search)
 
 
-@operator(method=False, differentiable=False)
+@operator(method=False, differentiable=False, takes="uif")
 def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
     if side is not None and side not in ("left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
@@ -362,7 +362,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     return found.to(dtypes.int32) if out_int32 else found
 
 
-@operator(method=False, differentiable=False)
+@operator(method=False, differentiable=False, takes="uif")
 def bucketize(input, boundaries, *, out_int32=False, right=False):
     if boundaries.dim() != 1:
         raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries.dim()})")
@@ -381,7 +381,7 @@ def _as(a: np.ndarray, d) -> Tensor:
     return _from_array(np.asarray(dtypes.store_array(a, d), order="C"), d)
 
 
-@operator(differentiable=False, out=False)
+@operator(differentiable=False, out=False, takes="buif")
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     a = _numbers(input)
     if dim is None:
@@ -409,7 +409,7 @@ def _set_result(values: Tensor, inverse, counts, return_inverse, return_counts):
     return out if len(out) > 1 else out[0]  # pyright: ignore[reportGeneralTypeIssues]
 
 
-@operator(differentiable=False, out=False)
+@operator(differentiable=False, out=False, takes="buif")
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     a = _numbers(input)
     along = None if dim is None else wrap_dim(dim, input.dim())
@@ -439,7 +439,7 @@ def bincount(input, weights=None, minlength=0):
     return _as(np.bincount(a.astype(np.int64), _numbers(weights), minlength), d)
 
 
-@operator(method=False, differentiable=False)
+@operator(method=False, differentiable=False, takes="uifc")
 def isin(elements, test_elements, *, assume_unique=False, invert=False):
     from .creation import as_tensor
     for x in (elements, test_elements):

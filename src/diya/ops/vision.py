@@ -143,7 +143,7 @@ def _patch_view(shape, blocks, kernel, dilation, stride):
             (batch, channels, row * dilation[0], column * dilation[1], row * stride[0], column * stride[1]), 0)
 
 
-@operator("nn.functional.unfold", method=False, out=False)
+@operator("nn.functional.unfold", method=False, out=False, takes="bfc")
 @shown_as("Im2Col")
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """The patches of (N, C, H, W) as columns: (N, C·kernel, number of patches)."""
@@ -570,7 +570,7 @@ def affine_grid(theta, size, align_corners=None):
 also("affine_grid_generator", affine_grid)
 
 
-@operator("nn.functional.bilinear", method=False, out=False)
+@operator("nn.functional.bilinear", method=False, out=False, takes="uifc")
 def bilinear(input1, input2, weight, bias=None):
     """x₁ᵀ·W·x₂ + b for each of the matrices W of ``weight`` (outputs, features of x₁, features of x₂)."""
     if input1.dim() != input2.dim() or input1.shape[:-1] != input2.shape[:-1]:
