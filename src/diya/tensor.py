@@ -208,15 +208,18 @@ class Tensor:
     def _borrow(self) -> Node:
         """As ``_value``, but large exported memory (and any that comes after it) is read where it is; what is recorded next
         must be its only reader, and then runs at once."""
-        storage = self._storage
-        if self._type.nbytes < 1 << 20 and not engine.volatile or storage.exports is None or not storage.exported():
+        if not self._lent() and not (engine.volatile and self._lent(0)):
             return self._value()
         if self._base is not None:
             self._refresh_autograd()
-        storage.buffer()
-        node = self._view_of(storage.node)
+        self._storage.buffer()
+        node = self._view_of(self._storage.node)
         engine.volatile = True
         return node
+
+    def _lent(self, least: int = 1 << 20) -> bool:
+        """Whether so many bytes of memory that numpy shares are read where they are, by an operator that runs at once."""
+        return self._type.nbytes >= least and self._storage.exports is not None and self._storage.exported()
 
     def _array_of(self, node: Node) -> np.ndarray:
         """This tensor's elements as a strided numpy view of a materialised storage node."""

@@ -238,10 +238,10 @@ def _reshape(m, R, values, x, t):
     return m.view(x, shape, contiguous_strides(shape))
 
 
-def _indices(m, R, t, dim: int, shape):
-    """Positions along a dimension, negative ones among them and, rarely, one out of range."""
-    high = t.shape[dim] + (R.random() < 0.05)
-    return m.leaf(np.asarray(m.random.integers(-t.shape[dim], high, shape)))
+def _indices(m, R, t, dim: int, shape, wraps: bool = True):
+    """Positions along a dimension, negative ones among them (where they wrap) and, rarely, one out of range."""
+    high, low = t.shape[dim] + (R.random() < 0.05), -t.shape[dim] if wraps else -(R.random() < 0.05)
+    return m.leaf(np.asarray(m.random.integers(low, high, shape)))
 
 
 def _gather(m, R, values, x, t):
@@ -250,7 +250,7 @@ def _gather(m, R, values, x, t):
     if R.random() < 0.5:
         dim, shape = R.randrange(len(t.shape)), [R.randint(1, s) for s in t.shape]
         shape[dim] = R.randint(1, 6)
-        return m("gather", x, _indices(m, R, t, dim, tuple(shape)), attrs=dim)
+        return m("gather", x, _indices(m, R, t, dim, tuple(shape), False), attrs=dim)
     shape = tuple([R.choice((1, 3, 4)) for _ in range(R.randint(0, 2))])
     return m("index", x, *[_indices(m, R, t, d, shape) for d in range(R.randint(1, len(t.shape)))])
 
@@ -263,7 +263,8 @@ def _put(m, R, values, x, t):
         dim, shape = R.randrange(len(t.shape)), [R.randint(1, s) for s in t.shape]
         shape[dim] = R.randint(1, 6)
         how = "set" if half or t.dtype.kind == "b" else R.choice(("set", "sum", "amax", "amin"))
-        return m("scatter", x, _indices(m, R, t, dim, tuple(shape)), m.data(tuple(shape), t.dtype), attrs=(dim, how))
+        at = _indices(m, R, t, dim, tuple(shape), False)
+        return m("scatter", x, at, m.data(tuple(shape), t.dtype), attrs=(dim, how))
     shape, k = tuple([R.choice((1, 3, 4)) for _ in range(R.randint(0, 2))]), R.randint(1, len(t.shape))
     v = m.data(shape + tuple(t.shape[k:]), t.dtype)
     return m("index_put", x, v, *[_indices(m, R, t, d, shape) for d in range(k)], attrs=R.random() < 0.5 and not half)

@@ -286,20 +286,20 @@ def test_rows_at_positions(width, target):
     m, f32 = Maker(), dtypes.float32
     x, i = m.data((11, width), f32), m.leaf(m.random.integers(-11, 11, 40))
     v, both = m.data((40, width), f32), m.leaf(m.random.integers(-11, 11, (3, 40)))
-    deep, rows = m.data((3, 11, width), f32), m.leaf(m.random.integers(-11, 11, (3, 40, width)))
+    deep, rows = m.data((3, 11, width), f32), m.leaf(m.random.integers(0, 11, (3, 40, width)))
     outputs = [m("index", x, i), m("index_put", x, v, i, attrs=False), m("index_put", x, v, i, attrs=True),
                m("index_put", x, m.data((3, 40, width), f32), both, attrs=False),
                *[m("scatter", deep, rows, m.data((3, 40, width), f32), attrs=(1, how)) for how in ("set", "sum", "amax")],
-               m("scatter", x, m.leaf(m.random.integers(-width, width, (11, 9))), m.data((11, 9), f32), attrs=(1, "sum"))]
+               m("scatter", x, m.leaf(m.random.integers(0, width, (11, 9))), m.data((11, 9), f32), attrs=(1, "sum"))]
     check(m.graph(*outputs), m.arguments, target)
 
 
-@pytest.mark.parametrize("bad", (-12, 11, 1 << 62, -(1 << 63), (1 << 63) - 1))
+@pytest.mark.parametrize("bad", (-12, -1, 11, 1 << 62, -(1 << 63), (1 << 63) - 1))
 @pytest.mark.parametrize("at", (0, 17, 39))
 def test_a_row_out_of_range(bad, at):
-    for name in ("index", "put", "add", "scatter"):
+    for name in ("index", "put", "add", "scatter")[3 * (bad == -1):]:   # which alone takes no negative ones
         m, f32 = Maker(), dtypes.float32
-        positions = m.random.integers(-11, 11, 40)
+        positions = m.random.integers(0 if name == "scatter" else -11, 11, 40)
         positions[at] = bad
         x, i = m.data((11, 20), f32), m.leaf(positions)
         if name == "index":

@@ -68,12 +68,12 @@ def operand_map(graph: Graph, i: int, j: int, shape, strides, offset):
 
 class Positions(NamedTuple):
     """How ``gather``, ``index``, ``scatter`` and ``index_put`` find an element of their data: for an index of ``shape``,
-    the data's element at ``Σ i·spread + Σ index·stride``. ``where``: (size, stride) for each of ``indices``, an operand
-    that is read at ``index_spread``."""
+    the data's element at ``Σ i·spread + Σ index·stride``. ``where``: for each of ``indices`` (size, stride, what is
+    added to a negative one: the size where they wrap, else 0)."""
 
     shape: tuple[int, ...]
     spread: tuple[int, ...]
-    where: tuple[tuple[int, int], ...]
+    where: tuple[tuple[int, int, int], ...]
     indices: tuple[int, ...]
     walked: tuple[int, ...]     # dimensions of shape along which the indices vary
 
@@ -85,14 +85,14 @@ def positions(graph: Graph, i: int) -> Positions:
         dim = n.attrs if n.op.name == "gather" else n.attrs[0]
         shape = code_of(graph)[n.inputs[1]].type.shape
         if not x.shape:
-            return Positions(shape, (0,) * len(shape), ((1, 0),), n.inputs[1:2], (dim,) if shape else ())
+            return Positions(shape, (0,) * len(shape), ((1, 0, 0),), n.inputs[1:2], (dim,) if shape else ())
         spread = tuple([0 if d == dim else st for d, st in enumerate(x.strides)])
-        return Positions(shape, spread, ((x.shape[dim], x.strides[dim]),), n.inputs[1:2], (dim,))
+        return Positions(shape, spread, ((x.shape[dim], x.strides[dim], 0),), n.inputs[1:2], (dim,))
     indices = n.inputs[1:] if n.op.name == "index" else n.inputs[2:]
     k = len(indices)
     head = broadcast_shapes(*[code_of(graph)[j].type.shape for j in indices])
     return Positions(head + tuple(x.shape[k:]), (0,) * len(head) + tuple(x.strides[k:]),
-                     tuple(zip(x.shape[:k], x.strides[:k], strict=True)), indices, tuple(range(len(head))))
+                     tuple(zip(x.shape[:k], x.strides[:k], x.shape[:k], strict=True)), indices, tuple(range(len(head))))
 
 
 def position_map(at: Positions, i: int, shape, strides, offset):

@@ -43,8 +43,9 @@ class Op(NamedTuple):
 
     =========  =======================  ==================================================================
     load       attr (buffer, map)       an element
-    gather     attr (buffer, map,       an element at the map plus Σ index·stride; inputs are the indices,
-               ((size, stride), ...))   wrapped when negative; outside of the size they are a fault
+    gather     attr (buffer, map,       an element at the map plus Σ index·stride; inputs are the indices; ``wrap``
+               ((size, stride, wrap),   (the size, or 0) is added to a negative one; outside of the size they are a
+               ...))                    fault
     put        attr (buffer, map,       stores its first input where a gather with the other inputs would read
                where, how)
     store      attr (buffer, map, how)  how: "set", or "add", "prod", "amax", "amin" with what is there
@@ -179,7 +180,7 @@ def _print(kernel: Kernel, show, dims) -> list[str]:
                     if op.name == "store" and op.attr[2] != "set":
                         text += f" {op.attr[2]}"
                 elif op.name in ("gather", "put"):
-                    where = ", ".join(["*" if dims is None else f"<{a} *{b}" for a, b in op.attr[2]])
+                    where = ", ".join(["*" if dims is None else f"<{a} *{b}" + " wraps" * bool(c) for a, b, c in op.attr[2]])
                     text = f"b{op.attr[0]}{show(op.attr[1])} at {where}" + (f" {op.attr[3]}" if op.name == "put" else "")
                 elif op.name == "index":
                     text = show(op.attr)
@@ -197,7 +198,7 @@ class Template:
     """What of a `Kernel` its code depends on. ``args`` are the kernel's own numbers, laid out as
 
         rows per task, chunks, chunk length, mode, pieces, piece length, sizes of dims, then for each map: offset and
-        "*" strides, then for each gather: size and stride of each index.
+        "*" strides, then for each gather: size, stride and wrap of each index.
 
     ``maps`` are the distinct maps: the pattern of each, a character a dimension.
     """
@@ -230,8 +231,8 @@ class Template:
             out += [s for s, c in zip(m.strides, pattern, strict=True) if c == "*"]
         for op in self.kernel.ops:
             if op.name in ("gather", "put"):
-                for size, stride in op.attr[2]:
-                    out += [size, stride]
+                for index in op.attr[2]:
+                    out += index
         return tuple(out)
 
     def layout(self) -> tuple[list[int], int]:

@@ -104,7 +104,7 @@ def open_grid(shape, dim: int, index: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _interpret_gather(dim, x, index):
-    _check(index, x.shape[dim], dim)
+    _check(index, x.shape[dim], dim, 0)
     return x[open_grid(index.shape, dim, index)]
 
 
@@ -438,8 +438,9 @@ def gather(input, dim, index, *, sparse_grad=False):
         if d != dim and index.shape[d] > input.shape[d]:
             raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than self "
                                f"{list(input.shape)} apart from dimension {dim}")
-    check_now(index, input.shape[dim], dim, 0)
     tracked = input._rg and modes.grad
+    if tracked or not index._lent():    # else it runs now, and finds out by itself
+        check_now(index, input.shape[dim], dim, 0)
     nodes = operands(tracked, input, index)
     out = from_node(engine.record(GATHER, nodes, dim))
     if tracked:

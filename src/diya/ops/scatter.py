@@ -21,7 +21,7 @@ _REDUCE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.mi
 
 def _interpret_scatter(attrs, x, index, src, overwrite: bool):
     dim, reduce = attrs
-    _check(index, x.shape[dim], dim)
+    _check(index, x.shape[dim], dim, 0)
     out = x if overwrite else copy(x)
     at = (index,) if index.ndim == 1 else open_grid(index.shape, dim, index)
     part = src[tuple(slice(0, s) for s in index.shape)] if src.shape != index.shape and src.ndim else src
@@ -58,7 +58,8 @@ def _prepare(name: str, x: Tensor, dim: int, index: Tensor, src: Tensor | None):
                 limit = f" and to be no larger than src {list(src.shape)}" if src is not None else ""
                 raise RuntimeError(f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from "
                                    f"dimension {dim}{limit}")
-        check_now(index, x.shape[dim] if x.dim() else 1, dim, 0)
+        if not index._lent():   # else the operator runs now, and finds out by itself
+            check_now(index, x.shape[dim] if x.dim() else 1, dim, 0)
     return dim, index
 
 

@@ -77,13 +77,13 @@ class _Emitter:
                 else:
                     row.append(int(c))
             self.strides.append(row)
-        self.gathers: dict[int, list[tuple[str, str]]] = {}
+        self.gathers: dict[int, list[list[str]]] = {}
         for i, op in enumerate(self.ops):
             if op.name in ("gather", "put"):
                 self.gathers[i] = []
                 for _ in op.attr[2]:
-                    self.gathers[i].append((self.argument(at), self.argument(at + 1)))
-                    at += 2
+                    self.gathers[i].append([self.argument(at + k) for k in range(3)])
+                    at += 3
         self.pointers = [f.load("ptr", f.at("ptr", "%buffers", i)) for i in range(len(self.k.buffers) - self.k.rows)] + \
             ["%scratch"] * self.k.rows
         self.bases = list(self.pointers)
@@ -625,17 +625,17 @@ class _Emitter:
         return Value(self.f(f"shufflevector {ty} {both.text}, {ty} poison, <{w} x i32> <{even}>"), op.dtype, w)
 
     def positions(self, i: int, indices: list[Value]) -> tuple[str, Value | None]:
-        """How far from its map an op reads or writes at indices held in data: in all lanes, and beyond that in each. A
-        negative index wraps; one out of range sets the fault and counts as 0."""
+        """How far from its map an op reads or writes at indices held in data: in all lanes, and beyond that in each. One
+        out of range sets the fault and counts as 0."""
         b, f = self.b, self.f
         base, offsets, bad = "0", None, b.const(False, bool_)
-        for x, (size, step) in zip(indices, self.gathers[i], strict=True):
+        for x, (size, step, wrap) in zip(indices, self.gathers[i], strict=True):
             if x.lanes == 1:
-                base = f.add(base, f.mul(self.position(x.text, size), step)) if base != "0" else \
-                    f.mul(self.position(x.text, size), step)
+                scaled = f.mul(self.position(x.text, size, wrap), step)
+                base = f.add(base, scaled) if base != "0" else scaled
                 continue
             n, zero = Value(size, int64), b.const(0, int64)
-            wrapped = b.where(b.lt(x, zero), b.add(x, n), x)
+            wrapped = b.where(b.lt(x, zero), b.add(x, Value(wrap, int64)), x)
             outside = b.or_(b.lt(wrapped, zero), b.ge(wrapped, n))
             scaled = b.mul(b.where(outside, zero, wrapped), Value(step, int64))
             offsets = scaled if offsets is None else b.add(offsets, scaled)
@@ -644,12 +644,12 @@ class _Emitter:
             self.report(bad)
         return base, offsets
 
-    def position(self, x: str, size: str) -> str:
+    def position(self, x: str, size: str, wrap: str) -> str:
         """One index, wrapped and checked. Most are in range as they are, which one comparison says."""
         f = self.f
         before, odd = f.block, f.call("i1", "llvm.expect.i1", f"i1 {f.compare('uge', x, size)}", "i1 false")
         with f.when(odd):
-            wrapped = f.add(x, size)
+            wrapped = f.add(x, wrap)
             bad = f.compare("uge", wrapped, size)
             self.set_fault(bad)
             there, after = f.select(bad, "i64", 0, wrapped), f.block
