@@ -560,11 +560,15 @@ def elementwise(path: str, primitive: Primitive, inputs: tuple[str, ...] = ("inp
         def core(input, other):
             if input.__class__ is Tensor and other.__class__ is Tensor:  # the common case, spelled out
                 s, u = input._storage, other._storage
-                x, y = s.node, u.node
                 strided = input._strides is not None or other._strides is not None
-                if strided or s.exports is not None or u.exports is not None or input._base is not None or other._base is not None \
-                        or x.type is not input._type or y.type is not other._type:
-                    x, y = input._value(), other._value()
+                if strided or s.exports is not None or input._base is not None or s.node.type is not input._type:
+                    x = input._value()
+                else:
+                    x = s.node
+                if strided or u.exports is not None or other._base is not None or u.node.type is not other._type:
+                    y = other._value()
+                else:
+                    y = u.node
                 sig = known.get((x.type, y.type))
                 if sig is not None and not engine.debug_lines:
                     node = engine.append_known(sig, (x, y))
