@@ -228,3 +228,48 @@ def test_embedding_gradients():
 def test_wrong_or_unsupported(call, error):
     with pytest.raises(error):
         call()
+
+
+def test_products_that_stay_sparse():
+    dense, b = torch.tensor([[1.0, 0, 2], [0, 0, 0], [4, 0, 5]]), torch.arange(6.0).reshape(3, 2)
+    a = dense.to_sparse()
+    hybrid = torch.hspmm(a, b)
+    assert (hybrid.sparse_dim(), hybrid.dense_dim()) == (1, 1)
+    assert hybrid.to_dense().tolist() == torch.smm(a, b).to_dense().tolist() == (dense @ b).tolist()
+    assert a.smm(b).layout is torch.sparse_coo
+    got = torch.sspaddmm(b.to_sparse(), a, b, beta=2, alpha=3)
+    assert got.layout is torch.sparse_coo and got.to_dense().tolist() == (2 * b + 3 * (dense @ b)).tolist()
+    with pytest.raises(RuntimeError, match="mat2"):
+        torch.smm(a, b.to_sparse())
+    with pytest.raises(NotImplementedError, match="smm"):
+        torch.smm(dense, b)
+
+
+def test_triangular_solve_with_a_compressed_matrix():
+    u, b = torch.tensor([[1.0, 2, 0], [0, 3, 0], [0, 0, 5]]), torch.arange(6.0).reshape(3, 2)
+    got = torch.triangular_solve(b, u.to_sparse_csr()).solution
+    assert got.tolist() == torch.triangular_solve(b, u).solution.tolist()
+    with pytest.raises(NotImplementedError, match="triangular_solve"):
+        torch.triangular_solve(b, u.to_sparse())
+
+
+def test_backward_from_entries():
+    v = torch.tensor([1.0, 2.0], requires_grad=True)
+    s = torch.sparse_coo_tensor([[0, 1], [1, 0]], v, (2, 2))
+    (s * 3).backward(torch.tensor([[9.0, 10.0], [20.0, 9.0]]))
+    assert v.grad.tolist() == [30.0, 60.0]
+    v.grad = None
+    s = torch.sparse_coo_tensor([[0, 1], [1, 0]], v, (2, 2))
+    s.backward(s.detach())
+    assert v.grad.tolist() == [1.0, 2.0]
+    with pytest.raises(RuntimeError, match="scalar outputs"):
+        s.backward()
+
+
+def test_layouts_of_new_tensors():
+    x = torch.ones(2, 2)
+    assert torch.zeros_like(x, layout=torch.sparse_coo).layout is torch.sparse_coo
+    assert torch.randn_like(x.to_sparse_csr()).layout is torch.sparse_csr
+    for make in (torch.rand, torch.full, torch.ones):
+        with pytest.raises(RuntimeError, match="sparse layout"):
+            make((2, 2), *([1.0] if make is torch.full else []), layout=torch.sparse_coo)

@@ -58,6 +58,12 @@ def _without_entries(layout, *args) -> Tensor | None:
     return without_entries(layout, *args)
 
 
+def refuse_sparse(name: str, layout) -> None:
+    """Raises for a layout other than the dense one: the result would have an entry everywhere."""
+    if layout is not None and layout.name != "strided":
+        raise NotImplementedError(f"{name}(...) is not implemented for sparse layout, got layout={layout}: use to_sparse()")
+
+
 @operator(method=False, differentiable=False)
 def empty(*size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, memory_format=None, **named):
     shape = _like_sizes(size, named)
@@ -76,13 +82,13 @@ def zeros(*size, dtype=None, device=None, requires_grad=False, layout=None, pin_
 
 @operator(method=False, differentiable=False)
 def ones(*size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, **named):
-    if layout is not None and layout.name != "strided":
-        raise RuntimeError(f"full(...) is not implemented for sparse layout: ones got layout={layout}")
+    refuse_sparse("ones", layout)
     return _new(constant(_like_sizes(size, named), 1, dtype or dtypes.default_dtype), device, requires_grad)
 
 
 @operator(method=False, differentiable=False)
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+    refuse_sparse("full", layout)
     shape = _sizes((size,) if isinstance(size, (tuple, list)) else (size,))
     if isinstance(fill_value, Tensor):
         return _new(fill_value.to(dtype or fill_value.dtype).expand(shape)._value(), device, requires_grad)
@@ -93,6 +99,10 @@ def _like(name: str, value):
     def make(input, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, memory_format=None):
         d = dtype or input.dtype
         shape = tuple(input.shape)
+        if layout is not None and value:
+            refuse_sparse(name, layout)
+        elif (sparse := _without_entries(layout, shape, d, requires_grad)) is not None:
+            return sparse
         node = engine.append(EMPTY, (), (shape, d)) if value is None else constant(shape, value, d)
         order = order_for(input, memory_format)
         check_device(device)

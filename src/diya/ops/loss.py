@@ -218,7 +218,8 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
     loss = -(y * logsigmoid(x) + (1 - y) * logsigmoid(-x))
     if weight is not None:
         loss = loss * weight
-    return reduced(loss.sum(-1) / input.shape[-1], reduction)
+    classes = input.dim() - 1
+    return reduced(loss.sum(classes) / input.shape[classes], reduction)
 
 
 @operator("nn.functional.hinge_embedding_loss", method=False, out=False)

@@ -18,7 +18,7 @@ from ..device import check as check_device
 from ..dtypes import int64
 from ..graph import broadcast_shapes, infer_elementwise, primitive
 from ..tensor import Tensor, _from_array, assign, check_inplace
-from .creation import _like_sizes
+from .creation import _like_sizes, refuse_sparse
 from .movement import copied, order_for, stack
 from .record import _long_name, elementwise, operator
 
@@ -61,6 +61,7 @@ def _maker(name: str, sample: str):
     def make(*size, generator=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False,
              names=None, **named):
         d = dtype or dtypes.default_dtype
+        refuse_sparse(name, layout)
         return _make(_like_sizes(size, named), lambda shape: _draw(sample, generator, shape, d), d, device, requires_grad)
     make.__name__ = make.__qualname__ = name
     return operator(name, method=False, differentiable=False)(make)

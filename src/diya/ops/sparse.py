@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..tensor import Tensor
+from .record import operator
 
 
 def _later(name: str, function: str):
@@ -31,6 +32,18 @@ for _name, _expected in (
         ("is_coalesced", "sparse coordinate"), ("crow_indices", "sparse row compressed"), ("col_indices", "sparse row compressed"),
         ("ccol_indices", "sparse column compressed"), ("row_indices", "sparse column compressed")):
     _of_layout(_name, _expected)
+
+
+def _of_sparse(name: str, doc: str):
+    def call(input, *args, **kwargs):
+        raise NotImplementedError(f"{name} is an operator of sparse tensors, got a dense one: use to_sparse()")
+    call.__name__, call.__qualname__, call.__doc__ = name, name, doc
+    operator(name, method=name != "hspmm", out=False, differentiable=False)(call)
+
+
+for _name, _doc in (("hspmm", "A product of a sparse and a dense matrix, hybrid."), ("smm", "Such a product, sparse."),
+                    ("sspaddmm", "The sum of a sparse matrix and such a product, sparse.")):
+    _of_sparse(_name, _doc)
 
 
 def _to_dense(self, dtype=None, *, masked_grad=None):

@@ -120,6 +120,50 @@ def _sparse_product(a: SparseCooTensor, b: SparseCooTensor) -> SparseCooTensor:
     return coo(_from_array(at), values, (a.shape[0], b.shape[1])).coalesce()
 
 
+def _rows_of(a: SparseCooTensor, product: Tensor) -> Any:
+    """The rows of a dense product in which ``a`` has entries: a tensor of one sparse and one dense dimension."""
+    rows = diya.unique(a._at[0]) if a._nnz() else a._at[0]
+    return coo(rows.unsqueeze(0), product.index_select(0, rows), tuple(product.shape), True)
+
+
+@rule("hspmm")
+def hspmm(mat1, mat2):
+    """A product of a sparse and a dense matrix, whose rows are its entries."""
+    if not isinstance(mat1, SparseCooTensor) or isinstance(mat2, SparseTensor):
+        raise RuntimeError(f"hspmm: expected a COO and a dense matrix, got layouts {mat1.layout} and {mat2.layout}")
+    return _rows_of(mat1, mm(mat1, mat2))
+
+
+@rule("sspaddmm")
+def sspaddmm(input, mat1, mat2, *, beta=1, alpha=1):
+    """``beta input + alpha mat1 @ mat2`` of two COO matrices and a dense one, as a COO matrix."""
+    for name, x, sparse in (("self", input, True), ("mat1", mat1, True), ("mat2", mat2, False)):
+        if isinstance(x, SparseCooTensor) is not sparse or isinstance(x, SparseTensor) and not sparse:
+            raise RuntimeError(f"sspaddmm: expected '{name}' to have {'sparse' if sparse else 'strided'} layout, got layout "
+                               f"{x.layout}")
+    rows = hspmm(mat1, mat2)
+    n, m = rows._data.shape
+    at = diya.stack([rows._at[0].unsqueeze(1).expand(n, m).reshape(-1), diya.arange(m).repeat(n)])
+    return add(beta * input, coo(at, rows._data.reshape(-1), tuple(rows.shape), True), alpha=alpha)
+
+
+@rule("smm")
+def smm(input, mat):
+    """A product of a COO and a dense matrix as a COO matrix."""
+    shape = (input.shape[0], mat.shape[1])
+    return sspaddmm(diya.sparse_coo_tensor(size=shape, dtype=input.dtype), input, mat, beta=0)
+
+
+@rule("triangular_solve")
+def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False):
+    """X with A X = B for a compressed triangular A; the second output is empty."""
+    if not isinstance(A, SparseCompressedTensor) or isinstance(input, SparseTensor):
+        raise NotImplementedError(f"triangular_solve is supported for a dense B and a dense or CSR A, got layouts {input.layout} "
+                                  f"and {A.layout}")
+    out = diya.triangular_solve(input, A.to_dense(), upper, transpose, unitriangular)
+    return type(out)(out[0], A.detach())
+
+
 @rule("addmm")
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     return add(beta * input, mm(mat1, mat2), alpha=alpha) if isinstance(mat2, SparseTensor) and isinstance(mat1, SparseTensor) \

@@ -112,6 +112,18 @@ def ones_like(input, *, dtype=None, layout=None, requires_grad=False, **_):
     return input._like(diya.ones_like(input._data, dtype=dtype, requires_grad=requires_grad))
 
 
+def _drawn_like(name: str) -> None:
+    def draw(input, **options):
+        if isinstance(input, SparseCooTensor):
+            raise NotImplementedError(f"{name} of a COO tensor is not supported: use {name}(x.values())")
+        return input._like(getattr(diya, name)(input._data, **options))
+    RULES[name] = draw
+
+
+for _name in ("rand_like", "randn_like"):
+    _drawn_like(_name)
+
+
 @rule("new_zeros", "new_empty")
 def new_zeros(input, *size, dtype=None, **_):
     size = size[0] if len(size) == 1 and not isinstance(size[0], int) else size

@@ -95,8 +95,16 @@ class SparseTensor(Tensor):
             raise NotImplementedError("assigning the gradient of a sparse tensor is not supported")
         self._data.grad = None
 
-    def backward(self, *args, **kwargs) -> None:
-        raise NotImplementedError("backward from a sparse tensor is not supported: reduce it first, as with torch.sparse.sum")
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
+        """Backward from the entries; ``gradient`` is a tensor like this one, sparse or dense."""
+        if gradient is None:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if tuple(gradient.shape) != tuple(self.shape):
+            raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {list(gradient.shape)} and output[0] has a shape "
+                               f"of {list(self.shape)}.")
+        at = self.to_sparse()._at if not isinstance(self, SparseCooTensor) else self._at
+        taken = gradient.to_dense()[tuple(at.unbind(0))]
+        self._data.backward(taken.reshape(self._data.shape), retain_graph, create_graph, inputs)
 
     def detach(self):
         return self._like(self._data.detach())
