@@ -3,6 +3,7 @@ memory that lies otherwise or is shared."""
 
 # ruff: noqa: E731
 import collections
+import enum
 import functools
 from dataclasses import dataclass, field
 
@@ -390,3 +391,43 @@ def test_attributes_that_hide_parameters():
             object.__setattr__(net[0], "weight", weight)
         for _ in range(2):
             assert torch.allclose(watched(x), net(x))
+
+
+class Meta(type):
+    @property
+    def computed(cls):
+        made.append("computed")
+        return 3.0
+
+    def __instancecheck__(cls, instance):
+        made.append("asked")
+        return True
+
+
+class WithMeta(metaclass=Meta):
+    pass
+
+
+class Mode(enum.Enum):
+    HALF = 0.5
+
+    @property
+    def scale(self):
+        made.append("scale")
+        return self.value * 3
+
+    def times(self, x):
+        return x * self.value
+
+
+@pytest.mark.parametrize("function", [lambda x: x * WithMeta.computed, lambda x: x * 2 if isinstance(x, WithMeta) else x,
+                                      lambda x: x * Mode.HALF.scale, lambda x: Mode.HALF.times(x)])
+def test_attributes_that_are_computed(function):
+    watched = Watched(function, whole=False)
+    for _ in range(3):
+        made.clear()
+        want = function(X)
+        expected = list(made)
+        made.clear()
+        same(watched(X), want)
+        assert made == expected

@@ -140,10 +140,14 @@ class Objects:
             value = getattr(obj, name)
             return outside.load(f"{outside.constant(obj)}.{name}", value, True)
         if isinstance(obj, type):
+            if _is_computed(type(obj), name) or _is_computed(obj, name):
+                raise NotCapturable(f"reads {obj.__name__}.{name}, which is computed")
             value = getattr(obj, name)
             if isinstance(value, (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType)):
                 return value
             return outside.load(f"{outside.constant(obj)}.{name}", value, True)
+        if isinstance(obj, enum.Enum) and name not in ("name", "value", "_name_", "_value_"):
+            return self._instance_attribute(obj, name, (outside.constant(obj), True))
         if isinstance(obj, _CONSTANTS) or type(obj) is Size:
             return getattr(obj, name)
         if type(obj) is super:
@@ -230,6 +234,8 @@ class Objects:
                 outside.check(f"{name!r} not in {table}")
             if isinstance(raw, FunctionType):
                 return MethodType(outside.load(f"{outside.constant(cls)}.{name}", raw, True), obj)
+            if isinstance(raw, MethodDescriptorType) and isinstance(obj, _CONSTANTS):
+                return getattr(obj, name)
             if isinstance(raw, staticmethod):
                 return outside.load(f"{outside.constant(cls)}.{name}", raw.__func__, True)
             if isinstance(raw, classmethod):
@@ -570,8 +576,22 @@ def _pure_kinds() -> tuple:
     return finfo, iinfo, layout, memory_format
 
 
+def _is_computed(cls: type, name: str) -> bool:
+    """Whether reading a class's attribute from an instance runs Python code that is not the method itself."""
+    kind = type(next((vars(k)[name] for k in cls.__mro__ if name in vars(k)), None))
+    return kind is property and issubclass(cls, type) or isinstance(getattr(kind, "__get__", None), FunctionType) and \
+        kind.__module__ not in ("enum", "types")
+
+
 def _isinstance(objects: Objects, obj: Any, kinds: Any) -> bool:
-    return isinstance(obj, objects.native(kinds) if isinstance(kinds, tuple) and objects.outside.name_of(kinds) else kinds)
+    if isinstance(kinds, tuple) and objects.outside.name_of(kinds):
+        kinds = objects.native(kinds)
+    for kind in kinds if isinstance(kinds, tuple) else (kinds,):
+        check = getattr(type(kind), "__instancecheck__", None)
+        if isinstance(check, FunctionType) and check.__module__ not in ("abc", "typing") and \
+                not check.__code__.co_filename.startswith(PACKAGE):
+            raise NotCapturable(f"asks {type(kind).__name__} for its instances")
+    return isinstance(obj, kinds)
 
 
 def _getattr(objects: Objects, obj: Any, name: str, *default: Any) -> Any:
