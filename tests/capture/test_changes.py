@@ -81,6 +81,7 @@ X = torch.arange(6.0)
     (factor, [complex(1, 0.0), complex(1, -0.0), 1j]),
     (factor, [2.0, Meters(2), Meters(3)]),
     (kind_of, ["abc", Name("abc"), "abc"]),
+    (lambda x, d: [k for k in d], [{1: 0, 0: 1}, {True: 0, False: 1}, {"a": 1}]),
     (through, [range(2), range(4), range(0), range(4, 0, -2)]),
     (lambda x, s: x[s] * 2, [slice(0, 2), slice(1, 3), slice(0, 4, 2), 1]),
     (applied, [functools.partial(torch.add, other=2), functools.partial(torch.add, other=3), functools.partial(factor, k=3),
@@ -431,3 +432,25 @@ def test_attributes_that_are_computed(function):
         made.clear()
         same(watched(X), want)
         assert made == expected
+
+
+class Small:
+    pass
+
+
+class Large:
+    pass
+
+
+SIZE = Small()
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: x + 1 if isinstance(SIZE, Small) else x - 1,
+    lambda x: x + 1 if type(SIZE) is Small else x - 1])
+def test_an_objects_class_that_is_another(function):
+    watched = Watched(function)
+    for cls in (Small, Large, Small):
+        SIZE.__class__ = cls
+        for _ in range(2):
+            same(watched(X), function(X))

@@ -348,6 +348,8 @@ class Objects:
                 if not all(isinstance(k, (int, str, bool, type(None), DType)) for k in keys):
                     raise NotCapturable(f"iterates over a {type(obj).__name__} of objects")
                 self.outside.check(f"tuple({text}) == {self.outside.constant(keys)}")
+                if not all(type(k) is str for k in keys):  # of which some may be equal, and of other classes
+                    self.outside.check(f"[*map(type, {text})] == {self.outside.constant([*map(type, keys)])}")
                 return iter(keys)
             self.outside.check(f"len({text}) == {len(obj)}")
             return iter([self.outside.load(f"{text}[{i}]", x, known[1]) for i, x in enumerate(obj)])
@@ -366,6 +368,13 @@ class Objects:
         if known or id(obj) in self.fresh:
             return self.call(self.attribute(obj, "__len__"), (), {})
         return len(self.native(obj))
+
+    def class_of(self, obj: Any) -> type:
+        """``type(obj)``."""
+        known = self.outside.name_of(obj)
+        if known and known[1]:  # that of others is guarded where they are loaded
+            self.outside.check(f"{known[0]}.__class__ is {self.outside.constant(type(obj))}")
+        return type(obj)
 
     def truth(self, obj: Any) -> bool:
         """``bool(obj)``."""
@@ -591,6 +600,7 @@ def _isinstance(objects: Objects, obj: Any, kinds: Any) -> bool:
         if isinstance(check, FunctionType) and check.__module__ not in ("abc", "typing") and \
                 not check.__code__.co_filename.startswith(PACKAGE):
             raise NotCapturable(f"asks {type(kind).__name__} for its instances")
+    objects.class_of(obj)
     return isinstance(obj, kinds)
 
 
@@ -610,7 +620,7 @@ def _hasattr(objects: Objects, obj: Any, name: str) -> bool:
 def _type(objects: Objects, obj: Any, *rest: Any) -> type:
     if rest:
         raise NotCapturable("makes a class")
-    return type(obj)
+    return objects.class_of(obj)
 
 
 def _next(objects: Objects, iterator: Any, *default: Any) -> Any:
