@@ -314,19 +314,19 @@ _programs = Bounded(MAX_PROGRAM_NODES)
 _traces = Bounded(MAX_TRACE_NODES)
 
 
-def flush(wanted: Node | None = None, keep_views: bool = True) -> tuple[Run, list[Node]] | None:
+def flush(wanted: Node | None = None, keep_views: bool = True) -> None:
     """Runs all pending work that somebody still needs, as one program.
 
     ``wanted`` is a node whose value must be there afterwards (a pending view would otherwise stay one). Raises the
     first exception of a node that failed (for want of memory, too); values that do not depend on it are computed all
-    the same. A KeyboardInterrupt leaves everything pending, so the process stays usable. Returns what has run, and on what.
+    the same. A KeyboardInterrupt leaves everything pending, so the process stays usable.
     """
     global _made_bytes, _flushes, _folded
     with _lock:
         if wanted is not None and wanted.value is not None:
-            return None  # another thread's flush made it
+            return  # another thread's flush made it
         if capturing is not None:
-            return None
+            return
         count = len(_pending)
         nodes = _pending[:count]
         del _pending[:count]
@@ -337,21 +337,22 @@ def flush(wanted: Node | None = None, keep_views: bool = True) -> tuple[Run, lis
             nodes = [n for n in nodes if n.value is None]
             if wanted is not None and wanted.value is not None:
                 _pending[:0] = nodes
-                return None
+                return
         _made_bytes = 0
         if not nodes:
             if wanted is not None and wanted.value is None:
                 raise RuntimeError("internal error: a value is wanted that was never recorded; please report this")
-            return None
+            return
         counters.nodes_recorded += count
-        return _run(nodes, wanted, keep_views)
+        _run(nodes, wanted, keep_views)
 
 
 _AS_IT_IS = nullcontext()
 _failed = False  # whether any node ever failed: only then need a flush look for what a failure poisons
 
 
-def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple[Run, list[Node]] | None:
+def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
+    global _failed
     key, leaves = structure(nodes, wanted, keep_views)
     trace = _traces.get(key)
     if trace is None:
@@ -368,7 +369,7 @@ def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple[Run,
     if run.deferred:
         _pending.extend([nodes[i] for i in run.deferred])
     if not run.outputs:
-        return None
+        return
     try:
         # Once a program writes over its arguments it must not be run again: an interrupt waits.
         with InterruptsWait() if run.donates else _AS_IT_IS:
@@ -386,24 +387,26 @@ def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> tuple[Run,
     counters.nodes_run += run.live
     for i in run.outputs:
         if isinstance(nodes[i].value, BaseException):
-            raise failure(nodes[i].value)
-    return run, leaves
+            _failed = True
+            raise describe_fault(nodes[i].value)
+
+
+def planned(results: list[Node], given: list[Node]) -> tuple[Run, list[Node]]:
+    """The run that a flush would be now if it gave ``results`` alone and might write over ``given``, and its leaves."""
+    with _lock:
+        nodes, wanted, taken = _pending[:], {id(n) for n in results}, {id(n) for n in given}
+        _, leaves = structure(nodes, None, True)
+        dying = tuple([k for k, x in enumerate(leaves) if id(x) in taken and x.signature.op is not SCALAR])
+        return work_out(nodes, leaves, tuple([id(n) in wanted for n in nodes]), dying, None, True, _program), leaves
 
 
 def run_alone(run: Run, arguments: list) -> list:
-    """Runs a program that is known, while nothing is pending. An error among the results is raised later: see `failure`."""
+    """Runs a program that is known, while nothing is pending. Results are Buffers, or exceptions."""
     results = run_program(run.program, arguments, False)
     counters.flushes += 1
     counters.nodes_run += run.live
     counters.cache_hits += 1
     return results
-
-
-def failure(error: BaseException) -> BaseException:
-    """What to raise for a value that is an error; from now on what reads it fails, too."""
-    global _failed
-    _failed = True
-    return describe_fault(error)
 
 
 def _program(key: tuple, graph: Callable[[], Graph]) -> Program:

@@ -276,3 +276,28 @@ def test_versions_of_gradients_that_add_up():
     for compiled in (False, True):
         model = train(make, "SGD", compiled=compiled)[3]
         assert {p.grad._version for p in model.parameters()} == {1}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_step_that_fails_changes_nothing_that_it_would_not_change_as_written(compiled):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(6, 8), nn.Linear(8, 4))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+    run = torch.compile(step) if compiled else step
+    good, bad = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2, 9])
+    for _ in range(6):
+        run(good, good)
+    for x, y in ((bad, good), (good, bad)):
+        before = [p.detach().clone() for p in model.parameters()]
+        with pytest.raises(IndexError):
+            run(x, y)
+        assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+        assert all(p.grad is None for p in model.parameters()) and optimizer.state[model[0].weight]["step"].item() == 6
+    assert run(good, good).isfinite() and optimizer.state[model[0].weight]["step"].item() == 7

@@ -1,8 +1,7 @@
 """A captured step that is one program every time: run at once, without being recorded first.
 
-The first time that a region's work is all that a flush runs, the flush says which program that is. Later calls give it its
-arguments themselves, as long as nothing else is pending, every argument is there, and those that the program writes over
-belong to nobody else.
+The first time, what was recorded says which program that is. Later calls give it its arguments themselves, as long as nothing
+else is pending, every argument is there, and those that the program writes over belong to nobody else.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from sys import getrefcount
 from typing import Any
 
 from .. import engine
-from ..graph import Node, Type
-from ..structure import IN_MAP, Run
+from ..graph import Node
+from ..runtime.buffer import Buffer
+from ..structure import IN_MAP
 
 _whole = attrgetter("whole")
 
@@ -22,27 +22,21 @@ class Direct:
     """``places``: of each argument, the input that it is, with the other arguments in ``known``; ``donated``: inputs that the
     program writes over; ``results``: the output that each result is (~k: input k), the input whose node gets it, and its type."""
 
-    def __init__(self, run: Run, leaves: list[Node], pending: list[int], inputs: list[int], results: list[tuple[int, Type]],
-                 writes: list[tuple[int, int]]):
-        """Nodes that ran are given by their ids; ``writes``: which input a result is written to. Raises LookupError if the program
-        is not all of the region."""
-        if run.deferred:
-            raise LookupError
-        self.work = run
-        at = {n: k for k, n in enumerate(inputs)}
-        taken = [leaves[k] for k in run.arguments]
+    def __init__(self, made: list[Node], inputs: list[Node], writes: list[tuple[int, int]]):
+        """What is pending leads from ``inputs`` to ``made``, and nothing else is. ``writes``: which input is to hold which result."""
+        self.work, leaves = engine.planned(made, [inputs[i] for i, _ in writes])
+        at = {id(n): k for k, n in enumerate(inputs)}
+        graph = self.work.program.graph
+        taken = [leaves[k] for k in self.work.arguments]
         self.places = [(a, at[id(n)]) for a, n in enumerate(taken) if id(n) in at]
         self.known = [None if id(n) in at else n.value for n in taken]
-        arguments = run.program.graph.arguments
-        self.donated = [at[id(taken[arguments.index(i)])] for i in run.program.graph.donated]
-        output = {pending[i]: k for k, i in enumerate(run.outputs)}
-        known = {id(n): n.type for n in leaves}
-        over = {k: i for i, k in writes if i in self.donated and known[inputs[i]] is results[k][1]}
-        self.results = [(output[n], over.get(k), type) if n in output else (~at[n], None, type)
-                        for k, (n, type) in enumerate(results)]
+        self.donated = [at[id(taken[graph.arguments.index(i)])] for i in graph.donated]
+        output = {i: k for k, i in enumerate(self.work.outputs)}
+        over = {k: i for i, k in writes if i in self.donated and inputs[i].type is made[k].type}
+        self.results = [(~at[id(n)] if id(n) in at else output[n.index], over.get(k), n.type) for k, n in enumerate(made)]
 
     def run(self, inputs: list[Node]) -> list[Node] | None:
-        """The results, as nodes that have run; None if the work must be recorded."""
+        """The results, as nodes that have run; none if one has failed, None if the work must be recorded."""
         with engine._lock:
             if engine.position()[1] or engine.capturing is not None or len(set(inputs)) < len(inputs):
                 return None
@@ -52,6 +46,8 @@ class Direct:
             if None in arguments or not self._unshared(inputs):
                 return None
             outputs = engine.run_alone(self.work, arguments)
+        if {v.__class__ for v in outputs} != {Buffer}:
+            return []
         made = []
         for k, place, type in self.results:
             if k < 0:

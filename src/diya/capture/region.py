@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count, product
 from threading import get_ident
 from typing import Any, NamedTuple
@@ -127,33 +126,30 @@ class Region:
         """``call()`` is the same as it is written; it returns None if the guards hold no more."""
         if self.draws:
             nodes += [draw(shape)._value() for draw, shape in self.draws]
-        if self.direct is not None:
-            with engine.InterruptsWait():  # what was written over must become what it is then
-                made = self.direct.run(nodes)
-                if made is not None:
-                    result = self._happen(nodes, tensors, counts, made, call)
-                    for n in made:
-                        if isinstance(n.value, BaseException):
-                            raise engine.failure(n.value)
-                    return result
-        mark = engine.position()
-        made = self.forward.replay(nodes)
-        result = self._happen(nodes, tensors, counts, made, call)
         if self.effects is not None and self.effects.flushes:
-            self._flush(nodes, made, mark)
-        return result
+            return self._step(nodes, tensors, counts, call)
+        return self._happen(nodes, tensors, counts, self.forward.replay(nodes), call)
 
-    def _flush(self, nodes: list[Node], made: list[Node], mark: tuple[int, int]) -> None:
-        """Runs what is pending, as an optimizer does at the end of its step. ``mark``: where the region's work begins."""
-        inputs, results = [id(n) for n in nodes], [(id(n), n.type) for n in made]
-        pending = [id(n) for n in engine.recorded_since(mark) or ()]
-        made.clear()  # who holds a node wants it, or keeps it from being written over
-        if not self.backward:
-            nodes.clear()
-        ran = engine.flush()
-        if ran is not None and mark[1] == 0:
-            with suppress(LookupError):
-                self.direct = Direct(*ran, pending, inputs, results, [(i, k) for i, k, _ in self.writes])
+    def _step(self, nodes: list[Node], tensors: tuple, counts: tuple, call: Callable) -> Any:
+        """A call that ends in a flush, as an optimizer's step does. What fails has had no effect, and is made again as it is
+        written, to fail where it should."""
+        with engine.InterruptsWait():  # what was written over must become what it is then
+            made = self.direct and self.direct.run(nodes)
+            if made:
+                return self._happen(nodes, tensors, counts, made, call)
+        if made is None:
+            alone = not engine.position()[1]
+            made = self.forward.replay(nodes)
+            if alone and self.direct is None and engine.position()[1]:
+                self.direct = Direct(made, nodes, [(i, k) for i, k, _ in self.writes])
+            try:
+                engine.flush()
+            except BaseException:
+                if not any([isinstance(n.value, BaseException) for n in made]):
+                    raise
+            else:
+                return self._happen(nodes, tensors, counts, made, call)
+        return call()
 
     def _happen(self, nodes: list[Node], tensors: tuple, counts: tuple, made: list[Node], call: Callable) -> Any:
         """What the call does, now that its results are known; what it returns."""
