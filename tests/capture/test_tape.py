@@ -165,3 +165,21 @@ def test_inside_of_a_backward(captured):
         x.grad = None
         y.sum().backward()
         assert torch.allclose(x.grad, expected)
+
+
+def test_views_of_one_memory_that_are_returned_together(captured):
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rest = nn.ModuleList([nn.ReLU() for _ in range(3)])
+
+        def forward(self, x):
+            y = x * 2
+            return y.chunk(2)
+    parts, x, p = Parts(), torch.ones(4, 2), torch.ones(2, requires_grad=True)
+    calls(parts, x)
+    first, second = parts(x)
+    first.add_(p)
+    assert first.requires_grad and second.requires_grad
+    (first * second).sum().backward()
+    assert p.grad.tolist() == [4, 4]

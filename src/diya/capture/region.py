@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from itertools import count, product
 from threading import get_ident
@@ -96,6 +97,7 @@ class Output(NamedTuple):
     offset: int
     differentiable: bool
     version: int
+    base: int  # the output that it is a view of, for autograd; -1: none
 
 
 class Region:
@@ -179,13 +181,16 @@ class Region:
     def _views(self, made: list[Node]) -> list[Tensor]:
         storages: dict[int, Storage] = {}
         outs = []
-        for k, type, strides, offset, _, version in self.outputs:
+        for k, type, strides, offset, _, version, _ in self.outputs:
             t = object.__new__(Tensor)
             t._storage, t._type = storages.setdefault(k, Storage(made[k])), type
             t._storage.version = version
             if strides is not None:
                 t._strides, t._offset = strides, offset
             outs.append(t)
+        for t, o in zip(outs, self.outputs, strict=True):
+            if o.base >= 0:
+                t._base = outs[o.base]
         return outs
 
 
@@ -269,7 +274,7 @@ class CompiledBackward(NodeBase):
                                "inputs, or the objects that it read, have changed since: ask before they do")
         made: dict[int, Tensor] = {}
         _collect(result, tensors, made)
-        return [edge_of(t) for t, o in zip(made.values(), region.outputs, strict=True) if o.differentiable]
+        return [edge_of(t) for t, o in zip(made.values(), region.outputs, strict=False) if o.differentiable]
 
 
 def _collect(value: Any, inputs: tuple, made: dict[int, Tensor]) -> None:
@@ -339,6 +344,10 @@ def _region(session: Session, result: Any, hidden: bool, training: Training) -> 
             raise NotCapturable("changes what autograd knows of a tensor from outside")
         if strides_of(s) != x.layout.strides or s._offset:
             raise NotCapturable("changes how a tensor from outside lies in memory")
+    together = Counter([id(t._storage) for t in made.values()])
+    for t in list(made.values()):
+        if t._base is not None and together[id(t._storage)] > 1:  # a write to one of them is seen by the others
+            made.setdefault(id(t._base), t._base)
     storages: dict[int, Any] = {}
     for t in made.values():
         storage = t._storage
@@ -372,7 +381,8 @@ def _region(session: Session, result: Any, hidden: bool, training: Training) -> 
     region.draws = [(draw, shape) for draw, shape, _ in session.draws]
     order = list(storages)
     region.outputs = [Output(order.index(id(t._storage)), t._type, t._strides, t._offset, any(t is r for r in roots),
-                             t._storage.version) for t in made.values()]
+                             t._storage.version, list(made).index(id(t._base)) if id(t._base) in made else -1)
+                      for t in made.values()]
     region.plain = len(order) == len(made) and all(t._strides is None and t._storage.node.type is t._type and not t._storage.version
                                                    for t in made.values())
     region.writes = [(i, len(order) + k, x.stand_in._storage.version) for k, (i, x) in enumerate(written)]
