@@ -84,3 +84,27 @@ def test_dtypes_that_pytorch_has_no_kernel_for(call, refused, taken):
     for d in refused:
         with pytest.raises(RuntimeError):
             call(diya.ones(2, 2).to(d))
+
+
+@pytest.mark.parametrize(("error", "call"), [
+    (RuntimeError, lambda: F.conv1d(diya.ones(1, 1, 4, 5), diya.ones(1, 1, 4, 3))),  # of two spatial dimensions
+    (RuntimeError, lambda: F.conv2d(diya.ones(()), diya.ones(()))),
+    (ValueError, lambda: F.interpolate(diya.ones(1, 1, 4), (2, 2))),
+    (TypeError, lambda: diya.cat([diya.ones(2)], out=diya.ones(2, dtype=diya.int64))),
+    (RuntimeError, lambda: diya.empty_strided((2, -1), (1, 1))),
+    (RuntimeError, lambda: diya.empty_permuted((2, -1), (0, 1))),
+    (RuntimeError, lambda: diya.ones(4).as_strided((2, -1), (1, 1))),
+    (RuntimeError, lambda: diya.chunk(diya.ones(()), 2)),
+    (RuntimeError, lambda: diya.split(diya.ones(()), 1, 1)),
+    (RuntimeError, lambda: diya.tensor_split(diya.ones(4), diya.tensor(2, dtype=diya.int32))),
+    (RuntimeError, lambda: diya.unflatten(diya.ones(()), 0, (1, 1))),
+    (RuntimeError, lambda: diya.constant_pad_nd(diya.ones(()), (1, 1))),
+    (ValueError, lambda: F.nll_loss(diya.ones(()), diya.zeros((), dtype=diya.int64))),
+    (RuntimeError, lambda: diya.searchsorted(diya.ones(2, 2), diya.tensor(1.0))),
+    (RuntimeError, lambda: diya.bincount(diya.tensor([1, 2]), diya.ones(2, 2))),
+    (RuntimeError, lambda: F.dropout(diya.ones(2), math.nan)),
+    (NotImplementedError, lambda: diya.masked.amin(diya.ones(2, dtype=diya.complex64), 0)),
+])
+def test_what_python_or_numpy_would_say_otherwise(error, call):
+    with pytest.raises(error):
+        call()

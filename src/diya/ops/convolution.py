@@ -98,10 +98,10 @@ def _grouped(x: Tensor, dim: int, groups: int) -> Tensor:
 def _rounded_once(compute):
     """Half precision with a bias is computed in float32 and rounded once, as PyTorch does."""
     @wraps(compute)
-    def call(name, input, weight, bias, *rest):
+    def call(name, rank, input, weight, bias, *rest):
         if bias is None or not (input.dtype is weight.dtype is bias.dtype) or input.dtype.itemsize != 2:
-            return compute(name, input, weight, bias, *rest)
-        return compute(name, widened(input), widened(weight), widened(bias), *rest).to(input.dtype)
+            return compute(name, rank, input, weight, bias, *rest)
+        return compute(name, rank, widened(input), widened(weight), widened(bias), *rest).to(input.dtype)
     return call
 
 
@@ -111,8 +111,7 @@ def _add_bias(out: Tensor, bias, rank: int) -> Tensor:
 
 
 @_rounded_once
-def _forward(name: str, input: Tensor, weight: Tensor, bias, stride, padding, dilation, groups: int) -> Tensor:
-    rank = weight.dim() - 2
+def _forward(name: str, rank: int, input: Tensor, weight: Tensor, bias, stride, padding, dilation, groups: int) -> Tensor:
     _check(name, rank, input, weight, bias, groups, False)
     stride, dilation = _each(name, "stride", stride, rank), _each(name, "dilation", dilation, rank)
     kernel = tuple(weight.shape[2:])
@@ -148,9 +147,8 @@ def _forward(name: str, input: Tensor, weight: Tensor, bias, stride, padding, di
 
 
 @_rounded_once
-def _transposed(name: str, input: Tensor, weight: Tensor, bias, stride, padding, output_padding, groups: int,
+def _transposed(name: str, rank: int, input: Tensor, weight: Tensor, bias, stride, padding, output_padding, groups: int,
                 dilation) -> Tensor:
-    rank = weight.dim() - 2
     _check(name, rank, input, weight, bias, groups, True)
     stride, dilation = _each(name, "stride", stride, rank), _each(name, "dilation", dilation, rank)
     low, extra = _each(name, "padding", padding, rank), _each(name, "output_padding", output_padding, rank)
@@ -181,11 +179,11 @@ def _transposed(name: str, input: Tensor, weight: Tensor, bias, stride, padding,
 
 def _make(rank: int) -> None:
     def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-        out = _forward(f"conv{rank}d", input, weight, bias, stride, padding, dilation, groups)
+        out = _forward(f"conv{rank}d", rank, input, weight, bias, stride, padding, dilation, groups)
         return laid_like(input, laid_like(weight, out))
 
     def conv_transpose(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-        out = _transposed(f"conv_transpose{rank}d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+        out = _transposed(f"conv_transpose{rank}d", rank, input, weight, bias, stride, padding, output_padding, groups, dilation)
         return laid_like(input, laid_like(weight, out))
 
     sizes = "LHW"[:1] if rank == 1 else "DHW"[3 - rank:]
@@ -208,8 +206,8 @@ def convolution(input, weight, bias, stride, padding, dilation, transposed, outp
     """A convolution of any rank, or the transpose of one."""
     name = f"conv{'_transpose' if transposed else ''}{weight.dim() - 2}d"
     if transposed:
-        return _transposed(name, input, weight, bias, stride, padding, output_padding, groups, dilation)
-    return _forward(name, input, weight, bias, stride, padding, dilation, groups)
+        return _transposed(name, weight.dim() - 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _forward(name, weight.dim() - 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @operator("nn.functional.conv_tbc", method=False, out=False)
@@ -218,7 +216,7 @@ def conv_tbc(input, weight, bias, pad=0):
     if input.dim() != 3 or weight.dim() != 3 or bias.dim() != 1:
         raise RuntimeError(f"conv_tbc: expected an input and a weight of 3 dimensions and a bias of 1, got {list(input.shape)}, "
                            f"{list(weight.shape)} and {list(bias.shape)}")
-    return _forward("conv1d", input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, 1, pad, 1, 1).permute(2, 0, 1)
+    return _forward("conv1d", 1, input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, 1, pad, 1, 1).permute(2, 0, 1)
 
 
 also("conv_tbc", conv_tbc)

@@ -497,6 +497,8 @@ def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pi
 @operator(method=False, differentiable=False)
 def empty_strided(size, stride, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     from .. import views
+    if any(s < 0 for s in size):
+        raise RuntimeError(f"Trying to create tensor with negative dimension: {list(size)}")
     n = views.extent(size, stride, 0)[1] + 1
     t = empty(n, dtype=dtype, device=device).as_strided(size, stride).detach()
     return t.requires_grad_() if requires_grad else t
@@ -506,6 +508,8 @@ def empty_strided(size, stride, *, dtype=None, device=None, requires_grad=False,
 def empty_permuted(size, physical_layout, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     """An uninitialised tensor whose dimensions lie in memory in the given order, slowest first."""
     order = tuple(physical_layout)
+    if any(s < 0 for s in size):
+        raise RuntimeError(f"Trying to create tensor with negative dimension: {list(size)}")
     if sorted(order) != list(range(len(size))):
         raise RuntimeError(f"Dimensions of physical layout {list(order)} are not a permutation of those of size {list(size)}")
     check_device(device)

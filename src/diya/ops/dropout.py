@@ -43,8 +43,8 @@ def uniform(shape: tuple[int, ...]) -> Tensor:
 
 
 def _check_probability(p: float) -> None:
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not 0.0 <= p <= 1.0:  # NaN comes as far as the operator in PyTorch
+        raise (RuntimeError if p != p else ValueError)(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
 def _kept(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:

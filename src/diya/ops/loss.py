@@ -333,6 +333,7 @@ def _check_classes(target: Tensor, classes: int, ignore_index: int) -> bool:
         raise RuntimeError(f"expected scalar type Long but found {_long_name(target.dtype)}: class indices are int64 (or uint8), "
                            f"probabilities have the shape of the input")
     if not isinstance(target._storage.node.value, Buffer):
+        engine.unknown(target, lambda x: _check_classes(x, classes, ignore_index))
         return False
     if target.numel():
         a = target._array_of(target._storage.node)
@@ -438,7 +439,7 @@ def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: in
 
 def _check_class_shapes(name: str, input: Tensor, target: Tensor) -> None:
     if not input.dim():
-        raise RuntimeError(f"{name}: input tensor should be 1D or more, got a 0-dimensional one")
+        raise ValueError(f"{name}: Expected 1 or more dimensions, got a 0-dimensional input")
     expected = input.shape[:1] + input.shape[2:] if input.dim() > 1 else ()
     if input.dim() == 1 and target.dim() == 1 and target.shape[0] == 1:
         return

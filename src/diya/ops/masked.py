@@ -27,6 +27,8 @@ def _lowest(d) -> float:
 
 
 def _highest(d) -> float:
+    if d.kind == "c":
+        raise NotImplementedError(f"the smallest of complex numbers is not defined: got {d}")
     if d.kind == "f":
         return math.inf
     return 1 if d.kind == "b" else int(np.iinfo(d.numpy).max)

@@ -326,6 +326,8 @@ def flatten(input, start_dim=0, end_dim=-1):
 def unflatten(input, dim, sizes):
     dim = wrap_dim(dim, input.dim())
     sizes = sizes_of([sizes] if isinstance(sizes, int) else sizes)
+    if not input.dim():
+        raise RuntimeError(f"unflatten: dimension specified as {dim} but tensor has no dimensions")
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
     try:
@@ -599,6 +601,8 @@ def as_strided(input, size, stride, storage_offset=None):
     offset = input._offset if storage_offset is None else storage_offset
     if len(size) != len(stride):
         raise RuntimeError(f"mismatch in length of strides and shape: {len(size)} sizes, {len(stride)} strides")
+    if any(s < 0 for s in size):
+        raise RuntimeError(f"as_strided: sizes must not be negative, got {list(size)}")
     if any(s < 0 for s in stride):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
     if offset < 0:
@@ -643,9 +647,9 @@ def unbind(input, dim=0):
 
 @operator(out=False)
 def split(input, split_size_or_sections, dim=0):
-    dim = wrap_dim(dim, input.dim())
     if not input.dim():
         raise RuntimeError("split expects at least a 1-dimensional tensor")
+    dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(split_size_or_sections, (tuple, list)):
         sections = [int(s) for s in split_size_or_sections]
@@ -672,6 +676,8 @@ def split_with_sizes(input, split_sizes, dim=0):
 
 @operator(out=False)
 def chunk(input, chunks, dim=0):
+    if not input.dim():
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     dim = wrap_dim(dim, input.dim())

@@ -29,6 +29,7 @@ EXACT = frozenset((
     "scatter_reduce", "searchsorted", "sgn", "sign", "signbit", "softmax", "squeeze_copy", "t_copy", "take", "take_along_dim",
     "tensordot", "transpose_copy", "tril", "triu", "trunc", "unfold_copy", "unsqueeze_copy", "vdot", "view_copy", "zeros"))
 CASTING = frozenset(("geqrf", "linalg.eig", "linalg.lstsq"))
+JOINING = frozenset(("cat", "column_stack", "dstack", "hstack", "stack", "vstack"))  # where PyTorch raises TypeError
 # Operators that write any real element type, and those whose element type is that of ``out=`` unless it is given.
 ANY = frozenset(("bernoulli", "cumprod", "cumsum"))
 TYPED_BY_OUT = frozenset(("arange", "empty", "eye", "full", "linspace", "logspace", "normal", "ones", "rand", "randint", "randn",

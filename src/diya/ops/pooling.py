@@ -459,6 +459,8 @@ def _make_lp_pool(rank: int) -> None:
 
 
 def _unpool_size(name: str, rank: int, input: Tensor, kernel, stride, padding, output_size) -> tuple[int, ...]:
+    if input.dim() < rank:
+        raise IndexError(f"{name}: expected input of {rank + 1} or {rank + 2} dimensions, got {list(input.shape)}")
     default = tuple((n - 1) * s - 2 * p + k for n, s, p, k in
                     zip(input.shape[-rank:], stride, padding, kernel, strict=True))
     if output_size is None:

@@ -24,7 +24,7 @@ from ..dtypes import promote_types
 from ..graph import Node, Primitive
 from ..tensor import Tensor, assign, check_inplace, from_node, strided_from_node
 from . import ruled
-from .overlap import TYPED_BY_OUT, may_write, refuse_overlap
+from .overlap import JOINING, TYPED_BY_OUT, may_write, refuse_overlap
 from .ruled import with_rule
 
 overrides_exist = False  # whether calls may go elsewhere: a Tensor subclass overrides __torch_function__, or a mode is on
@@ -283,8 +283,8 @@ def write_out(name: str, out, result, several: bool = False):
         raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but one "
                            f"of the arguments requires grad.")
     if not may_write(name, result.dtype, out.dtype, several):
-        raise RuntimeError(f"{name}(): result type {_long_name(result.dtype)} can't be cast to the desired output type "
-                           f"{_long_name(out.dtype)}")
+        raise (TypeError if name in JOINING else RuntimeError)(
+            f"{name}(): result type {_long_name(result.dtype)} can't be cast to the desired output type {_long_name(out.dtype)}")
     if out.shape != result.shape:
         if out.numel():
             import warnings

@@ -158,10 +158,14 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
 
 
 def _lowest(d):
+    if d.kind == "c":
+        raise NotImplementedError(f"the extremes of complex numbers are not defined: got {d}")
     return -float("inf") if d.kind == "f" else 0 if d.kind in "bu" else int(np.iinfo(d.numpy).min)
 
 
 def _highest(d):
+    if d.kind == "c":
+        raise NotImplementedError(f"the extremes of complex numbers are not defined: got {d}")
     return float("inf") if d.kind == "f" else 1 if d.kind == "b" else int(np.iinfo(d.numpy).max)
 
 

@@ -70,9 +70,12 @@ def column_stack(tensors):
 
 @operator(out=False)
 def tensor_split(input, indices_or_sections, dim=0):
-    dim = wrap_dim(dim, input.dim())
     if not input.dim():
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+    dim = wrap_dim(dim, input.dim())
+    if isinstance(indices_or_sections, Tensor) and indices_or_sections.dtype is not dtypes.int64:
+        raise RuntimeError(f"tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
+                           f"{indices_or_sections.dtype}")
     size = input.shape[dim]
     given = indices_or_sections.tolist() if isinstance(indices_or_sections, Tensor) else indices_or_sections
     if isinstance(given, int):

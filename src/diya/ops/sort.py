@@ -358,6 +358,11 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
         raise RuntimeError(f"torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
                            f"boundaries tensor and input value tensor must match, but we got boundaries tensor "
                            f"{list(edges.shape)} and input value tensor {list(values.shape)}")
+    if edges.dim() > 1 and not values.dim():
+        raise RuntimeError(f"torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we "
+                           f"got boundaries tensor dim({edges.dim()})")
+    if not edges.dim():
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension")
     found = from_node(engine.record(SEARCH, (edges.to(d)._value(), values.to(d)._value()), right or side == "right"))
     return found.to(dtypes.int32) if out_int32 else found
 
@@ -435,6 +440,8 @@ def bincount(input, weights=None, minlength=0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is None or not a.size:
         return _as(np.bincount(a.astype(np.int64), minlength=minlength), int64)
+    if weights.dim() != 1 or weights.numel() != a.size:
+        raise RuntimeError(f"weights should be 1-d and have the same length as input, got {list(weights.shape)} and {a.size}")
     d = weights.dtype if weights.dtype in (dtypes.float32, dtypes.float64) else dtypes.float64
     return _as(np.bincount(a.astype(np.int64), _numbers(weights), minlength), d)
 

@@ -106,6 +106,9 @@ def pad(input, pad, mode="constant", value=None):
 @operator("constant_pad_nd", method=False, out=False)
 def constant_pad_nd(input, pad, value=0):
     """`pad` with a constant."""
+    if len(pad) > 2 * input.dim():
+        raise RuntimeError(f"Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
+                           f"{len(pad)} while the input has {input.dim()} dimensions.")
     return constant_pad(input, [int(p) for p in pad], value)
 
 
@@ -327,6 +330,15 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
         raise ValueError(f"align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
                          f"trilinear (got {mode})")
     rank = input.dim() - 2
+
+    def each(value, name):
+        values = list(value) if isinstance(value, (tuple, list)) else [value] * rank
+        if len(values) != rank:
+            raise ValueError(f"Input and output must have the same number of spatial dimensions, but got input with spatial "
+                             f"dimensions of {list(input.shape[2:])} and {name} of {values}.")
+        return values
+    if (size is None) != (scale_factor is None):
+        each(*((size, "output size") if scale_factor is None else (scale_factor, "scale_factor")))
     if input.dim() not in _MODES[mode]:
         raise NotImplementedError(f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.dim()}D) for the modes: "
                                   f"nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode}, which "
@@ -337,13 +349,6 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueError(f"Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input, got "
                          f"{mode}")
-
-    def each(value, name):
-        values = list(value) if isinstance(value, (tuple, list)) else [value] * rank
-        if len(values) != rank:
-            raise ValueError(f"Input and output must have the same number of spatial dimensions, but got input with spatial "
-                             f"dimensions of {list(input.shape[2:])} and {name} of {values}.")
-        return values
     scales: list[float | None] = [None] * rank
     if size is not None:
         if recompute_scale_factor:
