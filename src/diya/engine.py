@@ -201,6 +201,13 @@ class NotCapturable(BaseException):
         return f"{self.args[0]} ({self.place})" if self.place else str(self.args[0])
 
 
+def unknown(positions, check: Callable) -> None:
+    """``positions``, a tensor, cannot be checked at the user's line, as they are not known yet. Of a captured call they are known
+    when it is made: ``check(tensor)`` raises then for those that come from outside."""
+    if capturing is not None:
+        capturing.checked_later(positions, check)
+
+
 drawing: Any = None    # who draws random numbers instead of the generators: the session, or a call that is made again
 capturing: Any = None  # the session, while a function is captured by the thread that holds the lock: nothing runs then
 

@@ -301,3 +301,22 @@ def test_a_step_that_fails_changes_nothing_that_it_would_not_change_as_written(c
         assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
         assert all(p.grad is None for p in model.parameters()) and optimizer.state[model[0].weight]["step"].item() == 6
     assert run(good, good).isfinite() and optimizer.state[model[0].weight]["step"].item() == 7
+
+
+def test_positions_out_of_range_raise_at_the_call():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 4))
+    good, bad = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2, 9])
+
+    def rows(x, i):
+        return x[i] * 2
+    looked_up = torch.compile(rows)
+    for _ in range(4):
+        model(good)
+        looked_up(model[0].weight, good)
+    assert model.__dict__["_remembered"].regions and looked_up.__dict__["_diya_compiled"].regions
+    with pytest.raises(IndexError):
+        model(bad)
+    with pytest.raises(IndexError):
+        looked_up(model[0].weight, bad)
+    assert model[1].num_batches_tracked.item() == 4

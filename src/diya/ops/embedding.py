@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from .. import engine
 from ..autograd.modes import no_grad
 from ..dtypes import int64
 from ..runtime.buffer import Buffer
@@ -50,6 +51,7 @@ def _check_rows(input: Tensor, rows: int) -> Tensor:
                 raise IndexError(f"index out of range in self: {low if low < 0 else high}, in a table of {rows} rows (0 to "
                                  f"{rows - 1})")
         return input.to(int64)
+    engine.unknown(input, lambda x: _check_rows(x, rows))
     return where(input < 0, rows, input).to(int64)  # a negative number would count from the end
 
 

@@ -52,6 +52,8 @@ def check_now(index: Tensor, size: int, dim: int, least: int | None = None) -> N
             return
         if _check(elements(index), size, dim, least) and storage.exports is None:
             _last_checked = ref(node), what
+    else:
+        engine.unknown(index, lambda x: check_now(x, size, dim, least))
 
 
 def elements(x: Tensor) -> np.ndarray:
