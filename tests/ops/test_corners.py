@@ -41,6 +41,11 @@ CASES = {  # call, dtype, shape, values
     "a target of half precision": (
         lambda: F.kl_div(diya.ones(1, dtype=f64), diya.tensor([0.3], dtype=half), log_target=True, reduction="none"), f64, (1,),
         [-0.9446606636047363]),
+    "an end by name": (lambda: diya.arange(-1, end=3.1), diya.float32, (5,), [-1.0, 0.0, 1.0, 2.0, 3.0]),
+    "a norm of order -1 with a mask": (
+        lambda: diya.masked.norm(diya.ones(2), -1, 0, mask=diya.tensor([True, False])), diya.float32, (), [0.0]),
+    "classes of a target that broadcasts": (
+        lambda: F.multilabel_soft_margin_loss(diya.zeros(2), diya.ones(1, 2), reduction="sum"), diya.float32, (), [math.log(2)]),
     "integers under a curve": (lambda: diya.trapezoid(u8(255, 255, 3, 7, 128)), diya.float32, (), [584.5]),
     "no curve": (lambda: diya.trapezoid(diya.ones(3, 0, dtype=diya.int64)), diya.int64, (3,), [0, 0, 0]),
     "a sum over one element": (

@@ -174,7 +174,7 @@ setattr(Tensor, "new", _new_legacy)  # noqa: B010
 @operator(method=False, differentiable=False)
 def arange(*args, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, start=None, end=None, step=None):
     values = list(args)
-    if len(values) == 1:
+    if len(values) == 1 and end is None:
         low, high, by = 0, values[0], 1
     else:
         low, high, by = (values + [None] * 3)[:3]

@@ -25,7 +25,9 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     if d.kind not in "fc":
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {d}")
     broadcast_shapes(x1.shape, x2.shape)
-    a, b = (widened(x.to(d)) for x in (x1, x2))
+    a, b = (x if x.dtype.kind == "f" else x.to(d) for x in (x1, x2))
+    if a.dtype is b.dtype:  # else each is divided in its own type
+        a, b = widened(a), widened(b)
     rank = max(a.dim(), b.dim())
     dim = wrap_dim(dim, rank)
     a, b = (x.reshape((1,) * (rank - x.dim()) + tuple(x.shape)) for x in (a, b))

@@ -122,7 +122,7 @@ def median(input, dim=-1, *, keepdim=False, dtype=None, mask=None):
 @operator("masked.norm", method=False, out=False)
 def norm(input, ord=2.0, dim=None, *, keepdim=False, dtype=None, mask=None):
     x = _cast(input, dtype)
-    identity = math.inf if ord < 0 else 0
+    identity = math.inf if ord == -math.inf else 0  # of other negative orders too, as PyTorch has it
     return vector_norm(_filled(x, mask, identity), ord, tuple(range(x.dim())) if dim is None else dim, keepdim)
 
 
