@@ -251,18 +251,8 @@ class _Emitter:
         m = self.t.map(op.attr[1])
         stride, start = self.strides[m][self.kept - 1], self.offset(m, 3)
         pointer = self.pointers[op.attr[0]]
-        texts = [b.load(f.at(MEMORY[op.dtype], pointer, f.add(start, f.mul(stride, k))), op.dtype, w).text for k in range(w)]
-        ty, half = b.type(op.dtype, w), 1
-        while half < w:     # blocks of twice the size swap their corners
-            low = ", ".join(f"i32 {n + w - half if n & half else n}" for n in range(w))
-            high = ", ".join(f"i32 {n + w if n & half else n + half}" for n in range(w))
-            for i in range(w):
-                if not i & half:
-                    x, y = texts[i], texts[i + half]
-                    for at, picks in ((i, low), (i + half, high)):
-                        texts[at] = f(f"shufflevector {ty} {x}, {ty} {y}, <{w} x i32> <{picks}>")
-            half *= 2
-        return [Value(text, op.dtype, w) for text in texts]
+        return b.transpose([b.load(f.at(MEMORY[op.dtype], pointer, f.add(start, f.mul(stride, k))), op.dtype, w)
+                            for k in range(w)])
 
     def write_out(self) -> None:
         """The body, once for every index of the kept dimensions that are unrolled."""

@@ -232,6 +232,21 @@ class Builder:
         sign = self.shl(self.xor(u, magnitude), 16)
         return Value(self.from_bits(self.or_(bits, sign), float32).text, d, x.lanes)
 
+    def transpose(self, rows: list[Value]) -> list[Value]:
+        """The columns of as many vectors as they have lanes: blocks of twice the size each time swap their corners."""
+        f, w, d = self.f, len(rows), rows[0].dtype
+        texts, ty, half = [x.text for x in rows], self.type(d, w), 1
+        while half < w:
+            low = ", ".join(f"i32 {n + w - half if n & half else n}" for n in range(w))
+            high = ", ".join(f"i32 {n + w if n & half else n + half}" for n in range(w))
+            for i in range(w):
+                if not i & half:
+                    x, y = texts[i], texts[i + half]
+                    for at, picks in ((i, low), (i + half, high)):
+                        texts[at] = f(f"shufflevector {ty} {x}, {ty} {y}, <{w} x i32> <{picks}>")
+            half *= 2
+        return [Value(text, d, w) for text in texts]
+
     def bitcast(self, x: Value, d: dtype) -> Value:
         """The bits of a value as another type of the same size."""
         s = x.dtype
