@@ -118,17 +118,30 @@ def test_a_learning_rate_that_changes_captures_nothing_new():
     agree(ordinary, "SGD", slower)
 
 
-def test_a_scheduler():
+def scheduled(optimizer):
+    """A scheduler's step, which is made between calls."""
+    return torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_scheduler(inside):
+    schedulers = {}
+
     def make(model, optimizer):
-        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+        schedulers[id(optimizer)] = scheduler = scheduled(optimizer)
         inner = ordinary(model, optimizer)
 
         def step(x, y):
             loss = inner(x, y)
-            scheduler.step()
+            if inside:
+                scheduler.step()
             return loss
         return step
-    agree(make, met=0)
+
+    def between(i, model, optimizer):
+        if i and not inside:
+            schedulers[id(optimizer)].step()
+    agree(make, "Adam", between, met=0 if inside else 5)
 
 
 def test_options_that_change():
@@ -320,3 +333,30 @@ def test_positions_out_of_range_raise_at_the_call():
     with pytest.raises(IndexError):
         looked_up(model[0].weight, bad)
     assert model[1].num_batches_tracked.item() == 4
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_gradients_whose_norm_is_clipped(optimizer):
+    def make(model, optimizer):
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+            return loss
+        return step
+    agree(make, optimizer)
+
+
+def test_gradients_whose_values_are_clipped():
+    def make(model, optimizer):
+        def step(x, y):
+            model.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            nn.utils.clip_grad_value_(model.parameters(), 0.01)
+            optimizer.step()
+            return loss
+        return step
+    agree(make)

@@ -23,7 +23,7 @@ class Direct:
     program writes over; ``results``: the output that each result is (~k: input k), the input whose node gets it, and its type."""
 
     def __init__(self, made: list[Node], inputs: list[Node], writes: list[tuple[int, int]]):
-        """What is pending leads from ``inputs`` to ``made``, and nothing else is. ``writes``: which input is to hold which result."""
+        """What is pending leads from ``inputs`` to ``made``. ``writes``: which input is to hold which result."""
         self.work, leaves = engine.planned(made, [inputs[i] for i, _ in writes])
         at = {id(n): k for k, n in enumerate(inputs)}
         graph = self.work.program.graph

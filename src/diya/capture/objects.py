@@ -43,7 +43,7 @@ _OPERATORS = tuple(PACKAGE + part for part in (
     "ops" + os.sep, f"nn{os.sep}functional.py", f"nn{os.sep}attention{os.sep}", "functional.py", "linalg.py", "fft.py",
     "special.py", "tensor.py"))
 _MODULES = tuple(PACKAGE + part for part in (f"nn{os.sep}modules{os.sep}", f"nn{os.sep}_composed.py", f"nn{os.sep}_recurrent.py",
-                                              f"autograd{os.sep}modes.py"))
+                                              f"autograd{os.sep}modes.py", f"nn{os.sep}utils{os.sep}clip_grad.py"))
 _TRANSFORMS = PACKAGE + "func" + os.sep
 _OPTIMIZERS = PACKAGE + "optim" + os.sep
 # Functions of the package that look at nothing that is not guarded.
@@ -475,7 +475,20 @@ class Objects:
                 return training.call(self, function, args, kwargs)
             if not file.startswith(PACKAGE + "demo"):
                 raise NotCapturable(f"calls {function.__module__}.{function.__qualname__}")
+        if function is _nn_module().parameters:
+            return iter(self._parameters(*args, **kwargs))
         return self.evaluate(function, args, kwargs)
+
+    def _parameters(self, module: Any, recurse: bool = True) -> list[Tensor]:
+        """``module.parameters()``, which is a generator: it is run whole, as every later call will."""
+        outside = self.outside
+        known = outside.name_of(module)
+        if known is None:
+            raise NotCapturable("goes over the parameters of a module that was made inside")
+        found = list(module.parameters(recurse))
+        name = outside.variable(f"list({known[0]}.parameters({recurse}))")
+        outside.check(f"len({name}) == {len(found)}")
+        return [outside.load(f"{name}[{i}]", p, True) for i, p in enumerate(found)]
 
     def _module(self, module: Any, args: tuple, kwargs: dict) -> Any:
         cls = type(module)

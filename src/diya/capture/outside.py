@@ -133,7 +133,7 @@ class Outside:
             self._checked.add(condition)
             self.lines.append(f"if not ({condition}): return")
 
-    def _variable(self, access: str) -> str:
+    def variable(self, access: str) -> str:
         name = f"v{self._variables}"
         self._variables += 1
         self.lines.append(f"{name} = {access}")
@@ -168,12 +168,12 @@ class Outside:
         elif isinstance(value, _VALUES):
             raise NotCapturable(f"reads a {kind.__name__}, which may behave otherwise than what it inherits from")
         elif kind is slice or kind is range:
-            name = self._variable(access)
+            name = self.variable(access)
             self.check(f"{name}.__class__ is {self.constant(kind)}")
             parts = [self.load(f"{name}.{part}", getattr(value, part), fixed) for part in ("start", "stop", "step")]
             return slice(*parts) if kind is slice else value
         elif kind is MethodType:
-            name = self._variable(access)
+            name = self.variable(access)
             self.check(f"{name}.__class__ is {self.constant(MethodType)}")
             return MethodType(self.load(f"{name}.__func__", value.__func__, True),
                               self.load(f"{name}.__self__", value.__self__, fixed))
@@ -185,7 +185,7 @@ class Outside:
         """Guards a number, a string or the like: its class first, so that comparing runs nobody's code."""
         if value != value:
             raise NotCapturable(f"reads the number {value}")
-        name, kind, it = self._variable(access), type(value), self.constant(value)
+        name, kind, it = self.variable(access), type(value), self.constant(value)
         same = f"{name} == {it}"
         if isinstance(value, complex):
             same += f" and repr({name}) == {repr(value)!r}"
@@ -209,7 +209,7 @@ class Outside:
             name = self.constant(value)
             self.check(f"{access} is {name}")
         else:
-            name = self._variable(access)
+            name = self.variable(access)
             self.check(f"{name}.__class__ is {self.constant(kind)}")
         self._known[id(value)] = value, name, fixed
 
@@ -230,7 +230,7 @@ class Outside:
             name = self.constant(t)
             self.check(f"{access} is {name}")
         else:
-            name = self._variable(access)
+            name = self.variable(access)
             self.check(f"{name}.__class__ is {self.constant(kind)} and not {name}._inference")
         layout = Layout(t._type, strides_of(t), t.requires_grad, found.type)
         node = self.placeholder(found.type)

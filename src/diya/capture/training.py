@@ -158,6 +158,13 @@ def call(objects: Objects, function: Callable, args: tuple, kwargs: dict) -> Any
     from ..optim.optimizer import Optimizer, RuleOptimizer
     if function is Optimizer.zero_grad:
         return _zero_grad(objects, *args, **kwargs)
+    if getattr(function, "_wrapped_by_lr_sched", False):  # notes that the optimizer has made a step
+        optimizer = function._optimizer()  # type: ignore[attr-defined]
+        known = objects.outside.name_of(optimizer)
+        if known is None or not getattr(optimizer, "_opt_called", False):
+            raise TooEarly("runs the first step of an optimizer that has a scheduler")
+        objects.outside.check(f"{known[0]}._opt_called is True")
+        return call(objects, function.__wrapped__, (optimizer, *args), kwargs)  # type: ignore[attr-defined]
     if getattr(function, "__wrapped__", None) is RuleOptimizer.step and len(args) == 1 and not kwargs:
         return _step(objects, args[0])
     raise NotCapturable(f"calls {function.__module__}.{function.__qualname__}")

@@ -175,7 +175,7 @@ def _track_steps(optimizer: Optimizer) -> None:
         opt._opt_called = True  # type: ignore[union-attr]
         return function(opt, *args, **kwargs)
 
-    step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+    step._wrapped_by_lr_sched, step._optimizer = True, ref  # type: ignore[attr-defined]
     optimizer.step = step  # type: ignore[method-assign]
 
 
