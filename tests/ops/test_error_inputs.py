@@ -108,3 +108,15 @@ def test_dtypes_that_pytorch_has_no_kernel_for(call, refused, taken):
 def test_what_python_or_numpy_would_say_otherwise(error, call):
     with pytest.raises(error):
         call()
+
+
+def test_some_refusals_depend_on_more_than_the_first_argument():
+    short = diya.ones(1, 1, 4, 4, dtype=diya.int16)
+    assert F.conv2d(short, short[..., :2, :2]).dtype is diya.int16
+    with pytest.raises(NotImplementedError, match="dilated"):
+        F.conv2d(short, short[..., :2, :2], dilation=2)
+    assert F.max_pool1d(short[0], 2, return_indices=True)[0].dtype is diya.int16
+    assert diya.logaddexp(diya.tensor([True]), diya.tensor([0.5])).dtype is diya.float32
+    assert F.gaussian_nll_loss(diya.ones(2, dtype=diya.int64), diya.ones(2), diya.ones(2)).item() == 0
+    assert F.adaptive_max_pool2d(diya.ones(0, 3, 4, 4), 2).shape == (0, 3, 2, 2)
+    assert F.max_unpool1d(diya.ones(0, 2, 2), diya.ones(0, 2, 2, dtype=diya.int64), 3).shape == (0, 2, 6)

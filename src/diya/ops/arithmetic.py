@@ -63,12 +63,12 @@ def _lerp(a, b, w):
     return where(small, a + d * w, b - d * (1 - w))
 
 
-@operator(method=True, takes="fc")
+@operator(method=True)
 def logaddexp(input, other):
     return _logaddexp(input, other, _log_sum)
 
 
-@operator(method=True, takes="fc")
+@operator(method=True)
 def logaddexp2(input, other):
     only("logaddexp2", "buif", input, other)
     return _logaddexp(input, other, _log2_sum)
@@ -94,13 +94,14 @@ _log2_sum = operator("logaddexp2.real", method=False, out=False, inputs=("input"
 
 
 def _logaddexp(a, b, real):
-    if result_type(a, b).kind == "c":
+    d = result_type(a, b)
+    if d.kind not in "fc":
+        raise NotImplementedError(f"\"logaddexp_cpu\" not implemented for {d}")
+    if d.kind == "c":
         m = where(a.real >= b.real, a, b)
         low = where(a.real >= b.real, b, a)
         return m + ew.log(1 + ew.exp(low - m))
     from .movement import broadcast_tensors
-    d = result_type(a, b)
-    d = d if d.kind == "f" else dtypes.default_dtype
     if d.itemsize == 2:  # rounded once
         return _logaddexp(a.to(d).to(dtypes.float32), b.to(d).to(dtypes.float32), real).to(d)
     return real(*broadcast_tensors(a.to(d), b.to(d)))

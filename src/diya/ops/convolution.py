@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import wraps
 
+from ..dtypes import int64
 from ..graph import Affine, Contraction
 from ..tensor import Tensor
 from .compose import also, shown_as, widened
@@ -114,6 +115,8 @@ def _add_bias(out: Tensor, bias, rank: int) -> Tensor:
 def _forward(name: str, rank: int, input: Tensor, weight: Tensor, bias, stride, padding, dilation, groups: int) -> Tensor:
     _check(name, rank, input, weight, bias, groups, False)
     stride, dilation = _each(name, "stride", stride, rank), _each(name, "dilation", dilation, rank)
+    if input.dtype.kind in "ui" and input.dtype is not int64 and any(d > 1 for d in dilation):
+        raise NotImplementedError(f'"slow_conv_dilated" not implemented for \'{_long_name(input.dtype)}\'')
     kernel = tuple(weight.shape[2:])
     if isinstance(padding, str):
         if padding == "valid":
@@ -193,7 +196,7 @@ def _make(rank: int) -> None:
     conv_transpose.__name__ = conv_transpose.__qualname__ = f"conv_transpose{rank}d"
     conv_transpose.__doc__ = f"The transpose of `conv{rank}d`: its gradient with respect to the input."
     for f in (conv, conv_transpose):
-        takes = "uifc" if f is conv and rank < 3 else "lfc"
+        takes = "uifc" if f is conv else "lfc"
         also(f.__name__, operator("nn.functional." + f.__name__, method=False, out=False, takes=takes)(f))
 
 

@@ -281,9 +281,11 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
     return reduced(loss, reduction)
 
 
-@operator("nn.functional.gaussian_nll_loss", method=False, out=False, takes="fc")
+@operator("nn.functional.gaussian_nll_loss", method=False, out=False)
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """The negative log likelihood of a normal distribution with mean ``input`` and variance ``var`` (at least ``eps``)."""
+    if isinstance(input, Tensor) and result_type(input, target, var).kind not in "fc":
+        raise RuntimeError(f"gaussian_nll_loss: result type Float can't be cast to {input.dtype}: use floating-point tensors")
     if isinstance(var, (int, float)):
         if var < 0:
             raise ValueError("var has negative entry/entries")

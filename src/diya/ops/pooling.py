@@ -225,6 +225,8 @@ def _max_pool(name: str, rank: int, input: Tensor, kernel, stride, padding, dila
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     w = _Windows(name, rank, input, kernel, stride, padding, dilation, ceil_mode)
+    if rank == 1 and not indices and input.dtype.kind != "f":  # of integers only together with the positions
+        raise NotImplementedError(f"\"max_pool1d_impl\" not implemented for '{_long_name(input.dtype)}'")
     if input.dtype.kind in "cb":
         raise RuntimeError(f"\"{name}\" not implemented for '{_long_name(input.dtype)}'")
     node = input._value()
@@ -256,7 +258,7 @@ def _make_max_pool(rank: int) -> None:
         if path != f"{name}_with_indices" or rank == 1:
             f.__name__ = f.__qualname__ = path.rpartition(".")[2]
             f.__doc__ = docs
-            operator(path, method=False, out=False, takes="f" if rank == 1 else "uif")(f)
+            operator(path, method=False, out=False, takes="uif")(f)
 
 
 # -- mean ----------------------------------------------------------------------------------------------------------------
@@ -338,7 +340,7 @@ def _adaptive_size(name: str, rank: int, input: Tensor, output_size) -> tuple[in
     sizes = tuple(s if n is None else int(n) for n, s in zip(sizes, input.shape[-rank:], strict=True))
     if any(n < 0 for n in sizes):
         raise RuntimeError(f"{name}(): elements of output_size must be greater than or equal to 0, got {list(sizes)}")
-    if any(s == 0 for s in input.shape[1 if input.dim() == rank + 2 else 0:]):
+    if 0 in input.shape[1 if "max" in name else -rank:]:
         raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
                            f"{list(input.shape)}")
     return sizes
@@ -390,6 +392,9 @@ def _adaptive_max_pool(name: str, rank: int, input: Tensor, output_size) -> tupl
     sizes = _adaptive_size(name, rank, input, output_size)
     if input.dtype.kind != "f":
         raise RuntimeError(f"\"{name}\" not implemented for '{_long_name(input.dtype)}'")
+    if 0 in sizes or 0 in input.shape[:-rank]:
+        shape = (*input.shape[:-rank], *sizes)
+        return input.new_empty(shape), input.new_empty(shape, dtype=int64)
     spatial = tuple(input.shape[-rank:])
     units = contiguous_strides(spatial)
     flat = input.reshape(-1, math.prod(spatial))
@@ -494,8 +499,9 @@ def _make_unpool(rank: int) -> None:
             raise RuntimeError(f"Input to {name} should be a {rank + 1}d or {rank + 2}d Tensor, but got {input.dim()} dimensions")
         lead = tuple(input.shape[:-rank])
         rows, cells = math.prod(lead), math.prod(sizes)
-        at = indices.reshape(rows, -1)
-        out = put_at(input.new_zeros((rows, cells)), [arange(rows).unsqueeze(1), at], input.reshape(rows, -1), False)
+        each = math.prod(input.shape[-rank:])
+        at = indices.reshape(rows, each)
+        out = put_at(input.new_zeros((rows, cells)), [arange(rows).unsqueeze(1), at], input.reshape(rows, each), False)
         return laid_like(input, out.reshape(*lead, *sizes))
 
     max_unpool.__name__ = max_unpool.__qualname__ = name
