@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import dtypes, engine
+from .. import engine
 from ..autograd import _roots, walk
 from ..autograd.modes import modes, no_grad
 from ..autograd.tape import SECOND_TIME, AccumulateGrad, NodeBase, _sequence
@@ -247,13 +247,14 @@ def _update(objects: Objects, optimizer: Any, text: str, group: dict) -> None:
         count = 0.0 if counter is None else _count_of(counter)
         if count is None:
             raise TooEarly("runs the first step of an optimizer whose state was loaded")
-        plan = plans.get((count, dtype))
+        kind = count, dtype, None if counter is None else counter._type
+        plan = plans.get(kind)
         if plan is None:
-            plan = plans[count, dtype] = _plan(objects, optimizer, group, counter, count, dtype)
+            plan = plans[kind] = _plan(objects, optimizer, group, counter, count, dtype)
         flags, numbers, first, following = plan
         if counter is not None:
-            if counter._type.dtype is not dtypes.float32 or counter._storage.exports is not None:
-                raise NotCapturable("runs a step of an optimizer whose count is no float32")
+            if counter._storage.exports is not None:
+                raise NotCapturable("runs a step of an optimizer whose count numpy sees")
             outside.check(f"{entries}['step'] is {outside.constant(counter)}")
             outside.check(f"count_of({outside.constant(counter)}) == {first}")
             known.counters.append((counter, outside.counts.index(following)))
@@ -270,12 +271,12 @@ def _plan(objects: Objects, optimizer: Any, group: dict, counter: Tensor | None,
     (text, _), (group_name, _) = outside.name_of(optimizer), outside.name_of(group)  # type: ignore[misc]
     flags, values, _ = optimizer.plan(group, count + 1 if counter is not None else 0.0)
     scope = outside.scope
-    scope["scalar"], scope["count_of"], scope["float32"] = engine.scalar, _count_of, dtypes.float32
+    scope["scalar"], scope["count_of"] = engine.scalar, _count_of
     k = len(outside.numbers)
     first, following, step = f"a{k}", f"w{k}", "0.0"
     if counter is not None:
         outside.lines += [f"{first} = count_of({outside.constant(counter)})", f"if {first} is None: return",
-                          f"{following} = scalar({first} + 1, float32)"]
+                          f"{following} = scalar({first} + 1, {outside.constant(counter._type.dtype)})"]
         outside.counts.append(following)
         step = f"{first} + 1"
     outside.lines += [f"f{k}, q{k}, _ = {text}.plan({group_name}, {step})",
