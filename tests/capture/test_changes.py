@@ -177,9 +177,12 @@ def changed(f, default=5):
 
 
 @pytest.mark.parametrize(("owner", "name", "value"), [
-    (Layer, "scale", property(lambda self: 3.0)), (Layer, "shift", classmethod(lambda cls, x: x + 10)),
-    (Layer, "twist", staticmethod(lambda x: x * 10)), (Layer, "forward", lambda self, x: x + 5),
-    (nn.Linear, "__call__", lambda self, x: x * 7), (torch.Tensor, "sigmoid", lambda t: t * 0),
+    (Layer, "scale", property(lambda self: 3.0)),
+    (Layer, "shift", classmethod(lambda cls, x: x + 10)),
+    (Layer, "twist", staticmethod(lambda x: x * 10)),
+    (Layer, "forward", lambda self, x: x + 5),
+    (nn.Linear, "__call__", lambda self, x: x * 7),
+    (torch.Tensor, "sigmoid", lambda t: t * 0),
     (nn.Linear, "forward", lambda self, x: x * 8)])
 def test_classes_that_are_changed(monkeypatch, owner, name, value):
     module, x = Above(), torch.ones(1, 2)

@@ -20,6 +20,7 @@ from ..storage import Storage
 from ..tensor import Tensor, from_node
 from .direct import Direct
 from .evaluator import Evaluator
+from .objects import Inside
 from .outside import Outside, strides_of
 from .tape import Tape
 from .training import Effects, Training
@@ -42,7 +43,7 @@ class Session:
         self.sealed, engine.sealed = engine.sealed, self.outside.sealed  # type: ignore[assignment]
         self.thread, self.warn = get_ident(), warnings.warn
         engine.capturing = engine.drawing = self
-        warnings.warn = self._warned  # type: ignore[assignment]
+        warnings.warn = Inside(self._warned)  # type: ignore[assignment]
         return self
 
     def _warned(self, *args, **kwargs) -> None:

@@ -94,13 +94,18 @@ _SILENT = {"PUSH_NULL", "PRECALL", "CACHE", "NOP", "EXTENDED_ARG"}
 
 
 def _meaning(code: CodeType) -> list:
-    """The instructions of a code, without the places that jumps go to."""
+    """The instructions of a code; jumps go to the n-th of them."""
     import dis
+    from bisect import bisect_left
+    instructions = list(dis.get_instructions(code))
+    places = [i.offset for i in instructions if i.opname not in _SILENT]
     out = []
-    for i in dis.get_instructions(code):
+    for i in instructions:
         if i.opname not in _SILENT:
-            value: Any = None if i.opcode in dis.hasjabs or i.opcode in dis.hasjrel else i.argval
-            if isinstance(value, CodeType):
+            value: Any = i.argval
+            if i.opcode in dis.hasjabs or i.opcode in dis.hasjrel:
+                value = bisect_left(places, value)
+            elif isinstance(value, CodeType):
                 value = _meaning(value)
             elif isinstance(value, str) and "<locals>" in value:
                 value = ""
