@@ -47,7 +47,7 @@ class Session:
         return self
 
     def _warned(self, *args, **kwargs) -> None:
-        if get_ident() == self.thread:
+        if engine.capturing is self and get_ident() == self.thread:  # somebody may have imported it meanwhile, and keep it
             raise NotCapturable("warns")
         self.warn(*args, **kwargs)
 
