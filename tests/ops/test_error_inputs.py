@@ -104,6 +104,19 @@ def test_dtypes_that_pytorch_has_no_kernel_for(call, refused, taken):
     (RuntimeError, lambda: diya.bincount(diya.tensor([1, 2]), diya.ones(2, 2))),
     (RuntimeError, lambda: F.dropout(diya.ones(2), math.nan)),
     (NotImplementedError, lambda: diya.masked.amin(diya.ones(2, dtype=diya.complex64), 0)),
+    (RuntimeError, lambda: diya.linspace(diya.ones(1), 2, 3)),
+    (RuntimeError, lambda: diya.cross(diya.ones(3), diya.ones(2, 3), dim=-1)),
+    (RuntimeError, lambda: diya.isclose(diya.ones(2), diya.ones(2), rtol=math.nan)),
+    (TypeError, lambda: diya.real(1)),
+    (TypeError, lambda: F.pairwise_distance(diya.ones(2), 1)),
+    (RuntimeError, lambda: diya.ones(3).index_copy(0, diya.zeros(1, dtype=diya.int32), diya.ones(1))),
+    (IndexError, lambda: diya.ones(3).index_fill(0, diya.zeros(1, dtype=diya.int32), 1)),
+    (TypeError, lambda: diya.unravel_index(diya.ones(1), (2, 2))),
+    (RuntimeError, lambda: diya.repeat_interleave(diya.ones(2), diya.ones(2))),
+    (RuntimeError, lambda: diya.quantile(diya.ones(2), diya.ones(1, 1))),
+    (RuntimeError, lambda: diya.unique(diya.ones(2, 0), dim=0)),
+    (NotImplementedError, lambda: F.pad(diya.ones(1, 3, dtype=diya.bool), (1, 1), mode="reflect")),
+    (RuntimeError, lambda: F.interpolate(diya.ones(1, 1, 4, dtype=diya.uint8), 2, mode="linear")),
 ])
 def test_what_python_or_numpy_would_say_otherwise(error, call):
     with pytest.raises(error):

@@ -325,8 +325,9 @@ def isreal(input):
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}: isclose expects tensors of one dtype")
-    if rtol < 0 or atol < 0:
-        raise RuntimeError(f"{'rtol' if rtol < 0 else 'atol'} must be greater than or equal to zero")
+    for name, x in (("rtol", rtol), ("atol", atol)):
+        if not x >= 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {x}")
     close = input == other
     if equal_nan and input.dtype.kind in "fc":
         close = close | (input.isnan() & other.isnan())
@@ -485,12 +486,11 @@ def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
 
 @operator(method=True)
 def cross(input, other, dim=None):
-    from .movement import broadcast_tensors
     if dim is None:
         dim = next((d for d, s in enumerate(input.shape) if s == 3), None)
         if dim is None:
             raise RuntimeError("no dimension of size 3 in input")
-    return linalg_cross(*broadcast_tensors(input, other), dim=dim)
+    return linalg_cross(input, other, dim=dim)
 
 
 @operator("linalg.cross", method=False)

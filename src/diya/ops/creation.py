@@ -219,8 +219,10 @@ def range_(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
 
 
 def _endpoint(x):
-    """A number, or the only element of a tensor."""
+    """A number, or the element of a tensor without dimensions."""
     if isinstance(x, Tensor):
+        if x.dim():
+            raise RuntimeError(f"only 0-dimensional start and end tensors are supported, got one of {x.dim()} dimension(s)")
         return x.item()
     if not is_number(x):
         raise TypeError(f"start and end must be Numbers or 0-dim Tensors, not {type(x).__name__}")

@@ -15,6 +15,9 @@ from .record import operator, result_type
 @operator("nn.functional.pairwise_distance", method=False, out=False)
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     """The p-norm of x1 − x2 + eps over the last dimension."""
+    for name, x in (("x1", x1), ("x2", x2)):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"pairwise_distance(): argument '{name}' must be Tensor, not {type(x).__name__}")
     return norm(x1 - x2 + eps, p, -1, keepdim)
 
 

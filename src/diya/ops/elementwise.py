@@ -677,11 +677,15 @@ Tensor.real, Tensor.imag = _part(0), _part(1)  # type: ignore[attr-defined]
 
 @operator(method=False, out=False)
 def real(input):
+    if not isinstance(input, Tensor):
+        raise TypeError(f"real(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     return input.real
 
 
 @operator(method=False, out=False)
 def imag(input):
+    if not isinstance(input, Tensor):
+        raise TypeError(f"imag(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     return input.imag
 
 

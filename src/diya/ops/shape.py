@@ -412,11 +412,15 @@ def sum_to_size(input, *size):
 @operator()
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     if repeats is None:
+        if input.dim() != 1 or input.dtype not in (dtypes.int32, dtypes.int64):
+            raise RuntimeError(f"repeats has to be Long or Int tensor of one dimension, got {input.dtype} of {list(input.shape)}")
         counts = input.tolist()
         return _repeated_positions(counts, input)
     if dim is None:
         input, dim = input.reshape(-1), 0
     dim = wrap_dim(dim, input.dim())
+    if isinstance(repeats, Tensor) and repeats.dtype not in (dtypes.int32, dtypes.int64):
+        raise NotImplementedError(f'"repeat_interleave_cpu" not implemented for {repeats.dtype}: repeats must be int32 or int64')
     if isinstance(repeats, int) or repeats.numel() == 1:
         n = int(repeats)
         if n < 0:
@@ -448,6 +452,8 @@ def _repeated_positions(counts: list[int], like: Tensor) -> Tensor:
 def unravel_index(indices, shape):
     from .elementwise import floor_divide, remainder
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if indices.dtype.kind not in "ui":
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     indices = indices.to(dtypes.int64)
     if not shape:
         return ()

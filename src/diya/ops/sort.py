@@ -396,8 +396,16 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
         values, inverse, counts = order.distinct(flat)
         return _set_result(_as(values, input.dtype), inverse.reshape(a.shape), counts, return_inverse, return_counts)
     dim = wrap_dim(dim, input.dim())
+    _refuse_nothing(input, dim)
     values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
     return _set_result(_along(values, dim, input.dtype), inverse.reshape(-1), counts, return_inverse, return_counts)
+
+
+def _refuse_nothing(input: Tensor, dim: int) -> None:
+    empty = [d for d, s in enumerate(input.shape) if not s and d != dim]
+    if empty:
+        raise RuntimeError(f"There are {len(empty)} zero-sized dimensions, and they aren't selected, so unique cannot be applied: "
+                           f"{list(input.shape)} along {dim}")
 
 
 def _along(values: np.ndarray, dim: int, d) -> Tensor:
@@ -418,6 +426,8 @@ def _set_result(values: Tensor, inverse, counts, return_inverse, return_counts):
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     a = _numbers(input)
     along = None if dim is None else wrap_dim(dim, input.dim())
+    if along is not None:
+        _refuse_nothing(input, along)
     count = a.size if along is None else a.shape[along]
     flat = (a if along is None else np.moveaxis(a, along, 0)).reshape(count, a.size // (count or 1))
     new = np.ones(len(flat), bool)
@@ -503,6 +513,8 @@ def _quantile(name: str, input, q, dim, keepdim, interpolation, skip_nan: bool):
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
         q = input.new_tensor(q)
+    if q.dim() > 1:
+        raise RuntimeError(f"{name}() q must be a scalar or 1D tensor, got {list(q.shape)}")
     if q.dtype is not input.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
     whole = dim is None

@@ -77,6 +77,8 @@ def pad(input, pad, mode="constant", value=None):
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if mode != "circular" and input.dtype.kind == "b":
+        raise NotImplementedError(f'"{mode}_pad" not implemented for \'Bool\'')
     rank = len(pad) // 2
     if rank not in (1, 2, 3) or input.dim() not in (rank + 1, rank + 2):
         raise NotImplementedError(f"Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: got {len(pad)} "
@@ -364,8 +366,7 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
                            f"{sizes}")
     if mode == "area":
         return _adaptive_avg_pool(f"adaptive_avg_pool{rank}d", rank, input, sizes)
-    if input.dtype.kind not in "f" and not (mode.startswith("nearest") and input.dtype.name == "uint8") and \
-            input.dtype.name != "uint8":
+    if input.dtype.kind != "f" and (input.dtype.name != "uint8" or mode in ("linear", "trilinear")):
         raise RuntimeError(f"\"upsample_{mode}\" not implemented for '{_long_name(input.dtype)}'")
     x = _resampled(input, mode, sizes, bool(align_corners), scales, antialias, smooth)
     name = "".join(part.capitalize() for part in mode.split("-"))
