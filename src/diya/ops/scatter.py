@@ -212,9 +212,9 @@ def index_add(input, dim, index, source, *, alpha=1):
 
 @operator(inplace=True)
 def index_copy(input, dim, index, source):
-    dim, index = _along("index_copy", input, dim, index)
-    if index.dtype is not int64:
+    if isinstance(index, Tensor) and index.dtype is not int64:
         raise RuntimeError(f"index_copy_(): Expected a long tensor for index, but got {index.dtype}")
+    dim, index = _along("index_copy", input, dim, index)
     if source.dtype is not input.dtype:
         raise RuntimeError(f"index_copy_(): self and source expected to have the same dtype, but got (self) {input.dtype} and "
                            f"(source) {source.dtype}")
@@ -232,9 +232,9 @@ def index_copy(input, dim, index, source):
 
 @operator(inplace=True)
 def index_fill(input, dim, index, value):
-    dim, index = _along("index_fill", input, dim, index)
-    if index.dtype is not int64:
+    if isinstance(index, Tensor) and index.dtype is not int64:
         raise IndexError(f"index_fill_(): Expected dtype int64 for index, but got {index.dtype}")
+    dim, index = _along("index_fill", input, dim, index)
     if isinstance(value, Tensor):
         if value.dim():
             raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} "
