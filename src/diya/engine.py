@@ -381,9 +381,10 @@ def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
         # Once a program writes over its arguments it must not be run again: an interrupt waits.
         with InterruptsWait() if run.donates else _AS_IT_IS:
             results = run_program(run.program, [leaves[k].value for k in run.arguments], wanted is not None)
-            for i, value in zip(run.outputs, results, strict=True):
+            values = iter(results)
+            for i in run.outputs:
                 n = nodes[i]
-                n.value, n.inputs = value, ()
+                n.value, n.inputs = next(values), ()
     except BaseException:
         if nodes[run.outputs[-1]].value is None:
             for i in run.deferred:

@@ -169,6 +169,8 @@ class Program:
             else:
                 self._large.append((slot - first, nbytes))
         self._shared = start
+        if len(self._small) == 1:
+            self._large.append((self._small.pop(), self._spans.pop()[1]))
         self.counts = {"kernels": kernels, "host steps": sum(isinstance(s, Step) for s in self.segments),
                        "arena bytes": planned.arena, "bytes planned": planned.total,
                        "outputs bytes": sum(n for _, n in planned.made)}
