@@ -133,3 +133,20 @@ def test_some_refusals_depend_on_more_than_the_first_argument():
     assert F.gaussian_nll_loss(diya.ones(2, dtype=diya.int64), diya.ones(2), diya.ones(2)).item() == 0
     assert F.adaptive_max_pool2d(diya.ones(0, 3, 4, 4), 2).shape == (0, 3, 2, 2)
     assert F.max_unpool1d(diya.ones(0, 2, 2), diya.ones(0, 2, 2, dtype=diya.int64), 3).shape == (0, 2, 6)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: diya.addmm(diya.ones(2, 2, dtype=diya.int64), diya.ones(2, 2, dtype=diya.int64), diya.ones(2, 2, dtype=diya.int64),
+                       alpha=math.nan),
+    lambda: diya.full((2,), 1j, dtype=diya.float32),
+    lambda: diya.full_like(diya.ones(2), 1 + 1j),
+    lambda: diya.linspace(1j, 2, 3, dtype=diya.int64),
+    lambda: diya.linalg.lstsq(diya.ones(2, 2), diya.ones(())),
+    lambda: F.interpolate(diya.ones(1, 1, 4), scale_factor=math.inf),
+    lambda: diya.normal(0.0, 1.0, (2, -1)),
+    lambda: diya.multinomial(diya.ones(3, 0), 2, replacement=True),
+    lambda: diya.lu_unpack(diya.ones(3, 3), diya.tensor([0, 1, 2], dtype=diya.int32))[0].tolist(),
+])
+def test_values_that_are_none(call):
+    with pytest.raises(RuntimeError):
+        call()

@@ -453,6 +453,8 @@ _lcse = operator("logcumsumexp.float", method=False, out=False, grad=dict(input=
 @operator(method=False)
 def trapezoid(y, x=None, *, dx=None, dim=-1):
     from .movement import slice_dim
+    if x is not None and not isinstance(x, Tensor):
+        raise TypeError(f"trapezoid(): argument 'x' must be Tensor, not {type(x).__name__}: a distance is dx=")
     dim = wrap_dim(dim, y.dim())
     if y.dtype is bool_:
         raise RuntimeError("trapezoid: received a bool input for `y`, but bool is not supported")

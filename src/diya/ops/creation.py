@@ -92,7 +92,13 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, layo
     shape = _sizes((size,) if isinstance(size, (tuple, list)) else (size,))
     if isinstance(fill_value, Tensor):
         return _new(fill_value.to(dtype or fill_value.dtype).expand(shape)._value(), device, requires_grad)
+    _refuse_complex(fill_value, dtype)
     return _new(constant(shape, fill_value, dtype or dtypes.of_scalar(fill_value)), device, requires_grad)
+
+
+def _refuse_complex(number, dtype) -> None:
+    if isinstance(number, complex) and number.imag and dtype is not None and dtype.kind != "c":
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow: {number}")
 
 
 def _like(name: str, value):
@@ -125,6 +131,7 @@ ones_like = _like("ones_like", 1)
 @operator(method=False, differentiable=False)
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False,
               memory_format=None):
+    _refuse_complex(fill_value, dtype or input.dtype)
     t = empty_like(input, dtype=dtype, device=device, memory_format=memory_format)
     if isinstance(fill_value, Tensor):
         t.copy_(fill_value.expand(t.shape))
@@ -251,6 +258,8 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     start, end = (_endpoint(x) for x in (start, end))
     is_complex = isinstance(start, complex) or isinstance(end, complex)
     d = dtype or (dtypes.default_dtype.to_complex() if is_complex else dtypes.default_dtype)
+    if is_complex and d.kind != "c":
+        raise RuntimeError(f"torch.linspace(): inferred dtype complex can't be safely cast to passed dtype {d}")
     c = np.dtype("complex128" if d.kind == "c" else "float64")
     if d.kind in "ui":
         start, end = (_fitting(x, d) for x in (start, end))

@@ -133,6 +133,8 @@ LU = host("linalg.lu_factor", _infer_lu, lambda attrs, x: lu_array(x))
 
 def _interpret_permutation(m, pivots):
     """Row swaps as a permutation: row i of the product is row perm[i] of the input."""
+    if pivots.size and not 1 <= pivots.min() <= pivots.max() <= m:
+        raise RuntimeError(f"pivots must be between 1 and {m}, the number of rows, inclusive, got {pivots.min()} to {pivots.max()}")
     out = np.tile(np.arange(m), (int(np.prod(pivots.shape[:-1])), 1))
     rows = np.arange(len(out))
     for j, swaps in enumerate(_each(pivots, 1).T):

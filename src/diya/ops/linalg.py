@@ -469,6 +469,8 @@ def lstsq(A, B, rcond=None, *, driver=None):
     if driver not in ("gels", "gelsy", "gelsd", "gelss"):
         raise RuntimeError(f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), but got {driver!r}")
     _same_dtype(name, A, B)
+    if not B.dim():
+        raise RuntimeError(f"{name}: other must have at least 1 dimension.")
     vector = _is_vector(A, B)
     b = B.unsqueeze(-1) if vector else B
     m, n = A.shape[-2:]

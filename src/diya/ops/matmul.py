@@ -142,12 +142,19 @@ def _is_half(x: Tensor) -> bool:
     return x.dtype.itemsize == 2 and x.dtype.kind == "f"
 
 
+def _whole(x) -> int:
+    try:
+        return int(x)
+    except (TypeError, ValueError, OverflowError):
+        raise RuntimeError(f"value cannot be converted to type int64_t without overflow: {x}") from None
+
+
 def _scaled(x: Tensor, beta, product: Tensor, alpha, terms: int = 1) -> Tensor:
     """``beta`` x + ``alpha`` product, where each element of the product is the sum of so many terms."""
     if x.dtype is not product.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_long_name(x.dtype)} and {_long_name(product.dtype)}")
     if product.dtype.kind in "biu":  # scales of integers are integers
-        beta, alpha = int(beta), int(alpha)
+        beta, alpha = _whole(beta), _whole(alpha)
     if alpha != 1 and terms:
         product = product * alpha
     if beta == 0:

@@ -151,6 +151,8 @@ def slopes(x: Tensor, low: float, high: float) -> Tensor:
 
 @operator(differentiable=False)
 def multinomial(input, num_samples, replacement=False, *, generator=None):
+    if input.dim() and not input.shape[-1] and num_samples > 0:
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     return _sampled_from(input, lambda x: _from_array(_draw("multinomial", generator, x, input.dtype, num_samples, replacement),
                                                       int64))
 
@@ -231,7 +233,8 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
         if size is None:
             raise TypeError("normal() missing 1 required argument: 'size'")
         d = dtype or dtypes.default_dtype
-        return _make(size, lambda shape: _draw("normal", generator, shape, d, float(mean), float(std)), d, device, requires_grad)
+        shape = _like_sizes((size,), {})
+        return _make(shape, lambda shape: _draw("normal", generator, shape, d, float(mean), float(std)), d, device, requires_grad)
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     d = dtype or tensors[0].dtype
     shape = broadcast_shapes(*(x.shape for x in tensors))

@@ -76,6 +76,9 @@ def tensor_split(input, indices_or_sections, dim=0):
     if isinstance(indices_or_sections, Tensor) and indices_or_sections.dtype is not dtypes.int64:
         raise RuntimeError(f"tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
                            f"{indices_or_sections.dtype}")
+    if isinstance(indices_or_sections, Tensor) and indices_or_sections.dim() > 1:
+        raise RuntimeError(f"tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, "
+                           f"but got a tensor with {indices_or_sections.dim()} dims")
     size = input.shape[dim]
     given = indices_or_sections.tolist() if isinstance(indices_or_sections, Tensor) else indices_or_sections
     if isinstance(given, int):

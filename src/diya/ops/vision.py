@@ -358,6 +358,8 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
         sizes = [int(s) for s in each(size, "output size")]
     else:
         factors = [float(f) for f in each(scale_factor, "scale_factor")]
+        if not all(map(math.isfinite, factors)):
+            raise RuntimeError(f"value cannot be converted to type int64_t without overflow: scale_factor is {scale_factor}")
         sizes = [int(math.floor(float(s) * f)) for s, f in zip(input.shape[2:], factors, strict=True)]
         if not recompute_scale_factor and mode != "area":
             scales = list(factors)
