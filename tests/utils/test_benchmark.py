@@ -56,3 +56,8 @@ def test_what_is_not_supported_says_so():
         benchmark.Timer("x").collect_callgrind()
     with pytest.raises(ValueError, match="global_setup"):
         benchmark.Timer("x", global_setup="y")
+
+
+def test_the_environment():
+    from diya.utils import collect_env
+    assert "numpy" in collect_env.get_pretty_env_info() and torch.__version__
