@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -19,8 +20,12 @@ MAX_REGIONS = 8   # of one function: more kinds of calls than that run as they a
 MAX_FAILURES = 2  # captures that failed, after which none is tried
 MAX_UNMET = 3     # regions that were never found again, after which none is made
 MAX_MET = 64      # kinds of calls that are told apart before one comes again
+MAX_HELD = 64 << 20  # bytes of parameters of modules that are called for the first time, before garbage is collected
 
 enabled = os.environ.get("DIYA_CAPTURE", "1") != "0"  # whether modules are captured that nobody asked to compile
+
+
+_held = 0  # bytes of parameters of modules since then
 
 
 class Known(WeakSet):
@@ -123,6 +128,8 @@ class Remembered(Compiled):
     def __init__(self, function: Callable, subject: Callable | None = None):
         super().__init__(function, False, subject)
         self.met: set = set()
+        if not modes.called:
+            _make_room(subject)
 
     def __call__(self, args: tuple, kwargs: dict) -> Any:
         # Inside of one that cannot be captured its parts would be many small pieces; a debugger wants to see the Python.
@@ -160,6 +167,17 @@ class Remembered(Compiled):
         if self.failures >= MAX_FAILURES and not self.regions and hasattr(self.subject, "_remembered"):
             self.subject.__dict__["_remembered"] = False
         return found
+
+
+def _make_room(subject: Any) -> None:
+    """Modules that were called refer to themselves, through what knows their calls, so those that are gone wait for Python's
+    collector. It is run where such modules might hold much: it does not know of their parameters."""
+    global _held
+    own = sum([p._type.nbytes for p in subject.parameters()]) if hasattr(subject, "parameters") else 0
+    if _held and _held + own > MAX_HELD and gc.isenabled():
+        gc.collect()
+        _held = 0
+    _held += own
 
 
 def _kind(x: Any) -> Any:

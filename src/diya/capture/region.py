@@ -112,6 +112,8 @@ class Region:
 
     met = 0  # how often it was found again
 
+    name: object                                  # stands for it in keys, which must not keep alive what it does
+
     guard: Callable
     grad: bool
     hidden: bool                                  # whether nobody asked for it: the tape must look as written
@@ -230,7 +232,7 @@ class CompiledBackward(NodeBase):
         return any([storage.version != version for storage, version in self.versions])
 
     def work(self) -> Any:
-        return self.region if self.outputs == 1 and self.written is None and not self.changed() else None
+        return self.region.name if self.outputs == 1 and self.written is None and not self.changed() else None
 
     def apply(self, grads: tuple) -> tuple:
         there = tuple([g is not None for g in grads])
@@ -338,6 +340,7 @@ def capture(function: Any, args: tuple, kwargs: dict, hidden: bool = False) -> R
 def _region(session: Session, result: Any, hidden: bool, training: Training) -> Region:
     outside = session.outside
     region = Region()
+    region.name = object()
     region.hidden = hidden
     region.grad = modes.grad
     made: dict[int, Tensor] = {}   # by id, in order
