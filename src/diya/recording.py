@@ -65,7 +65,8 @@ class Recording:
         first = inputs + len(constants)
         self.made = list(dict.fromkeys([k for k in results if k >= first]))
         self.types = tuple([steps[k - first][0].type for k in self.made])
-        self.which = [self.made.index(k) if k >= first else -1 for k in results]  # of what a call gives, each result is
+        # Each result, and which of what a call gives it is.
+        self.which = [(k, self.made.index(k) if k >= first else -1) for k in results]
         self.call = Signature(CALL, self, self.types)
         pick = PRIMITIVES["pick"]
         self.picks = [Signature(pick, i, t) for i, t in enumerate(self.types)]
@@ -101,7 +102,7 @@ class Recording:
             call = Node(self.call, self.types, tuple(made))
         picks = [Node(s, s.type, (call,)) for s in self.picks]
         engine.extend([call, *picks], len(self.steps))
-        return [made[k] if i < 0 else picks[i] for k, i in zip(self.results, self.which, strict=True)]
+        return [made[k] if i < 0 else picks[i] for k, i in self.which]
 
     def unfolded(self, call: Node) -> list[Node]:
         """What the results of a call are, as nodes that are not pending."""

@@ -131,4 +131,4 @@ def again(tape: Tape, found: tuple, retain_graph: bool) -> list[tuple[Accumulate
     if not retain_graph:
         for i in applied:
             nodes[i].release()
-    return list(zip([nodes[i] for i in leaves], gradients, strict=True))
+    return [(nodes[leaves[k]], g) for k, g in enumerate(gradients)]
