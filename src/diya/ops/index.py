@@ -124,11 +124,11 @@ def _wide(x: Tensor) -> bool:
 
 def take_at(x: Tensor, indices: list[Tensor]) -> Tensor:
     """``x[i₀, i₁, …]`` on the leading dimensions."""
-    d = 0
-    for i in indices:
+    d, tracked = 0, x._rg and modes.grad
+    for i in () if not tracked and x._lent() else indices:  # what runs now finds out by itself
         check_now(i, x._type.shape[d], d)
         d += 1
-    if not (x._rg and modes.grad):
+    if not tracked:
         return from_node(engine.record(INDEX, (x._borrow(), *[i._borrow() for i in indices])))
     nodes = (x._borrow(), *[i._value() for i in indices])
     out = from_node(engine.record(INDEX, nodes))
