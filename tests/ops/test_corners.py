@@ -41,6 +41,11 @@ CASES = {  # call, dtype, shape, values
     "a target of half precision": (
         lambda: F.kl_div(diya.ones(1, dtype=f64), diya.tensor([0.3], dtype=half), log_target=True, reduction="none"), f64, (1,),
         [-0.9446606636047363]),
+    "sums in the type of out=": (
+        lambda: diya.cumsum(diya.tensor([1.7, 1.7]), 0, out=diya.zeros(2, dtype=i64)), i64, (2,), [1, 2]),
+    "an outer product of half precision": (
+        lambda: diya.addr(diya.tensor([1.0], dtype=bhalf), diya.tensor([3.3], dtype=bhalf), diya.tensor([7.7], dtype=bhalf),
+                          beta=0.6, alpha=0.2), bhalf, (1, 1), [5.65625]),
     "an end by name": (lambda: diya.arange(-1, end=3.1), diya.float32, (5,), [-1.0, 0.0, 1.0, 2.0, 3.0]),
     "a norm of order -1 with a mask": (
         lambda: diya.masked.norm(diya.ones(2), -1, 0, mask=diya.tensor([True, False])), diya.float32, (), [0.0]),

@@ -624,11 +624,11 @@ def _float():
     return dtypes.default_dtype
 
 
-def _triplet(anchor, positive, negative, distance, margin, swap, reduction, dtype):
+def _triplet(anchor, positive, negative, distance, margin, swap, reduction):
     apart = distance(anchor, negative)
     if swap:
         apart = minimum(apart, distance(positive, negative))
-    return reduced((margin + distance(anchor, positive) - apart).clamp_min(0), reduction, dtype)
+    return reduced((margin + distance(anchor, positive) - apart).clamp_min(0), reduction)
 
 
 def _check_triplet(anchor, positive, negative, margin) -> None:
@@ -646,9 +646,7 @@ def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, s
     from .distance import pairwise_distance
     reduction = reduction_of(reduction, size_average, reduce)
     _check_triplet(anchor, positive, negative, margin)
-    dtype = _half(anchor, positive, negative)
-    a, b, c = (widened(x) if x.dtype.kind in "fc" else x for x in (anchor, positive, negative))
-    return _triplet(a, b, c, lambda x, y: pairwise_distance(x, y, p, eps), margin, swap, reduction, dtype)
+    return _triplet(anchor, positive, negative, lambda x, y: pairwise_distance(x, y, p, eps), margin, swap, reduction)
 
 
 @operator("nn.functional.triplet_margin_with_distance_loss", method=False, out=False)
@@ -658,7 +656,7 @@ def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_fu
     from .distance import pairwise_distance
     reduction = reduction_of(reduction)
     _check_triplet(anchor, positive, negative, margin)
-    return _triplet(anchor, positive, negative, distance_function or pairwise_distance, margin, swap, reduction, None)
+    return _triplet(anchor, positive, negative, distance_function or pairwise_distance, margin, swap, reduction)
 
 
 # -- connectionist temporal classification -----------------------------------------------------------------------------------

@@ -216,8 +216,10 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
     if d.kind == "b":
         product = outer(vec1, vec2) if alpha else vec1.new_zeros((vec1.shape[0], vec2.shape[0]))
         return input | product if beta else product
-    if _is_half(input):  # rounded once
-        return addr(*[x.to(dtypes.float32) for x in (input, vec1, vec2)], beta=beta, alpha=alpha).to(input.dtype)
+    if _is_half(input):  # rounded after each step, the factors too
+        b, a = (input.new_full((), x) for x in (beta, alpha))
+        product = outer(vec1 * a, vec2)
+        return input * b + product if beta else product
     return _scaled(input, beta, outer(vec1, vec2), alpha)
 
 

@@ -32,8 +32,8 @@ CASTING = frozenset(("geqrf", "linalg.eig", "linalg.lstsq"))
 JOINING = frozenset(("cat", "column_stack", "dstack", "hstack", "stack", "vstack"))  # where PyTorch raises TypeError
 # Operators that write any real element type, and those whose element type is that of ``out=`` unless it is given.
 ANY = frozenset(("bernoulli", "cumprod", "cumsum"))
-TYPED_BY_OUT = frozenset(("arange", "empty", "eye", "full", "linspace", "logspace", "normal", "ones", "rand", "randint", "randn",
-                          "randperm", "zeros"))
+TYPED_BY_OUT = frozenset(("arange", "cumprod", "cumsum", "empty", "eye", "full", "linspace", "logspace", "normal", "ones", "rand",
+                          "randint", "randn", "randperm", "zeros"))
 
 
 def may_write(name: str, result: DType, out: DType, several: bool) -> bool:

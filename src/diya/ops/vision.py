@@ -589,14 +589,12 @@ def bilinear(input1, input2, weight, bias=None):
     if bias is not None and bias.shape[0] != weight.shape[0]:
         raise RuntimeError(f"bilinear(): bias size does not match weight size: got {list(bias.shape)} and {list(weight.shape)}")
     lead = tuple(input1.shape[:-1])
-    a, b, w = (widened(x).reshape(-1, x.shape[-1]) for x in (input1, input2, weight))
+    a, b, w = (x.reshape(-1, x.shape[-1]) for x in (input1, input2, weight))  # half precisions are rounded after each step
     outputs = weight.shape[0]
     # (n, i)·(i, o·j) -> (n, o, j), then summed against x₂.
     mixed = matmul(a, w.reshape(outputs, *weight.shape[1:]).permute(1, 0, 2).reshape(weight.shape[1], -1))
     out = matmul(mixed.reshape(-1, outputs, weight.shape[2]), b.unsqueeze(2)).reshape(*lead, outputs)
-    if bias is not None:
-        out = out + widened(bias)
-    return out.to(input1.dtype)
+    return out if bias is None else out + bias
 
 
 also("bilinear", bilinear)
