@@ -94,6 +94,9 @@ _log2_sum = operator("logaddexp2.real", method=False, out=False, inputs=("input"
 
 
 def _logaddexp(a, b, real):
+    for name, x in (("input", a), ("other", b)):
+        if not isinstance(x, Tensor):
+            raise WrongArgument(f"logaddexp(): argument '{name}' must be Tensor, not {type(x).__name__}", x)
     d = result_type(a, b)
     if d.kind not in "fc":
         raise NotImplementedError(f"\"logaddexp_cpu\" not implemented for {d}")
@@ -133,9 +136,12 @@ def complex(real, imag):
     return out if order is None else copied(out, order)
 
 
-@operator(method=False, takes="w")
+@operator(method=False)
 def polar(abs, angle):
-    if abs.dtype is not angle.dtype or abs.dtype.kind != "f":
+    for name, x in (("abs", abs), ("angle", angle)):
+        if not isinstance(x, Tensor):
+            raise WrongArgument(f"polar(): argument '{name}' must be Tensor, not {type(x).__name__}", x)
+    if abs.dtype is not angle.dtype or abs.dtype.kind != "f" or abs.dtype.itemsize == 2:
         raise RuntimeError(f"Expected both inputs to be Float or Double tensors of one dtype but got {abs.dtype} and {angle.dtype}")
     from .movement import broadcast_tensors
     return _polar(*broadcast_tensors(abs, angle))

@@ -200,6 +200,8 @@ def arange(*args, dtype=None, device=None, requires_grad=False, layout=None, pin
     if dtype.kind in "ui":
         if dtype is dtypes.int64 or all(isinstance(x, int) for x in (low, high, by)):
             low, high, by = int(low), int(high), int(by)
+            if not by:  # a fraction
+                raise ValueError("step must be nonzero")
             n = max(0, -(-(high - low) // by))
         else:  # only int64 counts in integers
             n = max(0, math.ceil((high - low) / by))  # pyright: ignore[reportCallIssue]
