@@ -360,3 +360,27 @@ def test_gradients_whose_values_are_clipped():
             return loss
         return step
     agree(make)
+
+
+def test_what_fails_has_drawn_once():
+    def make(model, opt):
+        drop = nn.Dropout(0.5)
+
+        def step(x, y):
+            opt.zero_grad()
+            loss = F.cross_entropy(drop(model(x)), y)
+            loss.backward()
+            opt.step()
+            return loss
+        return step
+    left = []
+    for compiled in (False, True):
+        model, opt = parts()
+        step = torch.compile(make(model, opt)) if compiled else make(model, opt)
+        for k in (0, 1, 0, 1, 0, 7):
+            try:
+                step(torch.ones(5, 3), torch.full((5,), k)).item()
+            except IndexError:
+                left.append((torch.rand(1).item(), [p.detach().clone() for p in model.parameters()]))
+    assert left[0][0] == left[1][0]
+    torch.testing.assert_close(left[1][1], left[0][1])

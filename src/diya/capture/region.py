@@ -160,7 +160,8 @@ class Region:
                     raise
             else:
                 return self._happen(nodes, tensors, counts, made, call)
-        return call()
+        with Redrawn(nodes[len(nodes) - len(self.draws):]):
+            return call()
 
     def _happen(self, nodes: list[Node], tensors: tuple, counts: tuple, made: list[Node], call: Callable) -> Any:
         """What the call does, now that its results are known; what it returns."""
