@@ -1,8 +1,8 @@
 """The tape: what each differentiable operation leaves behind for ``backward``.
 
 An operator's gradient is written beside the operator as in a textbook, one lambda for each input, whose argument names
-say what it needs: ``g`` the gradient of the output, ``out`` the output, ``shape`` the first input's shape, an input's
-name its value, a parameter's name its value. Only what the needed lambdas name is saved:
+say what it needs: ``g`` the gradient of the output, ``out`` the output, ``shape`` the first input's shape, ``types`` the
+types of all inputs, an input's name its value, a parameter's name its value. Only what the needed lambdas name is saved:
 
     mul: grad=dict(input=lambda g, other: g * other.conj(), other=lambda g, input: g * input.conj())
 
@@ -237,7 +237,7 @@ class GradNode(NodeBase):
         rule, params = self.rule, self.params
         if self.saved is None:
             raise RuntimeError(SECOND_TIME)
-        env = {"g": grads[0] if self.outputs == 1 else grads, "shape": self.types[0].shape}
+        env = {"g": grads[0] if self.outputs == 1 else grads, "shape": self.types[0].shape, "types": self.types}
         env.update(params)
         for i, s in self.saved:
             env[rule.inputs[i]] = s.unpack(self, False)

@@ -245,7 +245,7 @@ def _linear_weight_grad(g, input, shape, weight):
     return contract(g, input.conj(), _linear_specs(tuple(shape[:-1]), *weight.shape)[2], "Mm")
 
 
-_LINEAR = dict(input=_linear_input_grad, weight=_linear_weight_grad, bias=lambda g, bias: sum_to(g, bias.shape))
+_LINEAR = dict(input=_linear_input_grad, weight=_linear_weight_grad, bias=lambda g, types: sum_to(g, types[2].shape))
 
 
 @operator("nn.functional.linear", method=False, grad=_LINEAR, inputs=("input", "weight", "bias"), node="Addmm", takes="uifc")

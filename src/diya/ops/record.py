@@ -230,7 +230,7 @@ def _inplace(record: Operator, name: str) -> Callable:
 
     def call(self, *args, **kwargs):
         check_inplace(self)
-        return write_inplace(self, function(snapshot(self), *args, **kwargs))
+        return write_inplace(self, function(snapshot(self, (*args, *kwargs.values())), *args, **kwargs))
 
     call.__name__ = name
     call.__qualname__ = f"Tensor.{name}"
@@ -238,11 +238,13 @@ def _inplace(record: Operator, name: str) -> Callable:
     return call
 
 
-def snapshot(self: Tensor) -> Tensor:
-    """What ``self`` is now, on the tape, for an in-place operator to read: its gradient may save it, the write that
-    follows does not touch it."""
-    if not (modes.grad and self.requires_grad):
+def snapshot(self: Tensor, beside: tuple = ()) -> Tensor:
+    """What ``self`` is now, on the tape, for an in-place operator to read: its gradient, or that of an operand ``beside`` it, may
+    save it; the write that follows does not touch it."""
+    if not modes.grad:
         return self
+    if not self.requires_grad:
+        return from_node(self._value()) if any([getattr(x, "_rg", False) for x in beside]) else self
     old = from_node(self._value())
     old._rg, old._fn, old._nr = True, self._fn, self._nr
     return old
