@@ -44,7 +44,7 @@ VIEWED = 48
 NARROW, WIDE, DOTTED = 8, 256, 256
 
 # Bytes of b that are packed at a time where all of a's rows stay in the second cache.
-STRIP = 1 << 19
+STRIP = 1 << 18
 
 # Operand types that packing converts to float32 while it copies.
 SUPPORTED = ("float32", "float64", "float16", "bfloat16")
@@ -219,7 +219,8 @@ def _blocks(form: Form, sizes: dict[str, int]) -> tuple[dict[str, int], int, int
     threads. A panel of a (tile height × block of depth) fits L1, packed blocks of both operands L2."""
     tile, item = form.tile, form.accumulator.itemsize
     m, n, k, z = sizes["m"], sizes["n"], sizes["k"], sizes["z"]
-    most = 65536 // (tile.width * item) * (2 if m <= 12 * tile.height else 1)
+    # Where packing b is dear and few rows share it, the sums wait less often for another block of the depth.
+    most = 65536 // (tile.width * item) * (2 if m <= 12 * tile.height and not form.in_place else 1)
     k_blocks = max(1, ceil(k / most)) if k > most * 1.2 and not form.dots else 1
     if form.ragged:
         k_blocks = max(1, ceil(k / 128))
