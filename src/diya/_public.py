@@ -9,6 +9,7 @@ from typing import Any
 from . import dtypes, engine
 from .device import device as Device
 from .dtypes import dtype as DType
+from .storage import TypedStorage
 from .tensor import Tensor
 
 
@@ -314,7 +315,8 @@ def _share_memory_(self: Tensor) -> Tensor:
 
 
 Tensor.share_memory_ = _share_memory_  # type: ignore[attr-defined]
-Tensor.storage = lambda self: self._storage  # type: ignore[attr-defined]
+Tensor.storage = lambda self: TypedStorage(wrap_storage=self._storage, dtype=self.dtype)  # type: ignore[attr-defined]
+Tensor._typed_storage = Tensor.storage  # type: ignore[attr-defined]
 Tensor.get_device = lambda self: -1  # type: ignore[attr-defined]
 Tensor.is_set_to = lambda self, other: (self._storage is other._storage and self.shape == other.shape  # type: ignore
                                         and self.stride() == other.stride() and self._offset == other._offset)

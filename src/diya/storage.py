@@ -13,6 +13,7 @@ from sys import getrefcount
 import numpy as np
 
 from . import engine
+from .device import CPU
 from .dtypes import uint8
 from .graph import Node, Type, type_of
 from .runtime.buffer import Buffer, allocate
@@ -36,7 +37,9 @@ class Storage:
     handed_out = 0  # how often an array over the memory was made, through which it may be written to unseen
     exports: list | bool | None = None  # weak references to live exports; True where the memory is borrowed for good
 
-    def __init__(self, node: Node):
+    def __init__(self, node: Node | int = 0):
+        if isinstance(node, int):  # so many bytes, as users make it
+            node = engine.leaf(Buffer(np.zeros(node, np.uint8)), type_of((node,), uint8))
         self.node = node
 
     @staticmethod
@@ -47,7 +50,6 @@ class Storage:
         storage.exports = True
         return storage
 
-    @property
     def nbytes(self) -> int:
         return self.node.type.nbytes
 
@@ -76,7 +78,7 @@ class Storage:
 
     def array(self) -> np.ndarray:
         """The bytes, as a uint8 array that aliases the storage's memory for as long as the array lives."""
-        return self.export((self.nbytes,), (1,), 0, np.dtype(np.uint8))
+        return self.export((self.nbytes(),), (1,), 0, np.dtype(np.uint8))
 
     def export(self, shape, strides, offset: int, dtype: np.dtype) -> np.ndarray:
         """A numpy array over the memory (strides and offset in bytes). The storage is exported while it lives."""
@@ -89,7 +91,7 @@ class Storage:
             # Another storage, the tape, or a part of the buffer holds the value (or this is a part of another's): they keep
             # it, and this memory is a copy.
             if getrefcount(self.node) > IN_LIST or getrefcount(buffer) > IN_LIST + 1 or buffer.whole is not None:
-                buffer = allocate(self.nbytes)
+                buffer = allocate(self.nbytes())
                 buffer.array[:] = self.buffer().array
                 self.node = engine.leaf(buffer, self.node.type)
         export = Export(buffer, {"shape": tuple(shape), "typestr": dtype.str, "data": (buffer.address + offset, False),
@@ -115,8 +117,160 @@ class Storage:
         self.version += 1
 
 
+    # -- as users see it: bytes (https://docs.pytorch.org/docs/stable/storage.html) ------------------------------------
+
+    device = CPU
+    is_cuda = is_sparse = False
+    filename = None
+
+    def size(self) -> int:
+        return self.nbytes()
+
+    __len__ = size
+
+    def __bool__(self) -> bool:
+        return True  # whatever its size
+
+    def element_size(self) -> int:
+        return 1
+
+    def data_ptr(self) -> int:
+        """The address of the memory now, which is no other storage's; a later in-place write may move it (0 for no bytes)."""
+        if not self.nbytes():
+            return 0
+        buffer = self.buffer()
+        if not self.exported():
+            engine.flush(keep_views=False)
+            if getrefcount(self.node) > IN_LIST or getrefcount(buffer) > IN_LIST + 1:  # a copy that was not made yet
+                buffer = allocate(self.nbytes())
+                buffer.array[:] = self.buffer().array
+                self.node = engine.leaf(buffer, self.node.type)
+        return buffer.address
+
+    def tolist(self) -> list[int]:
+        return self.buffer().array.tolist()
+
+    def __getitem__(self, index):
+        found = self.buffer().array[index]
+        return int(found) if isinstance(index, int) else Storage.of_bytes(found)
+
+    def __setitem__(self, index, value) -> None:
+        self._written(lambda array: array.__setitem__(index, value.buffer().array if isinstance(value, Storage) else value))
+
+    @staticmethod
+    def of_bytes(array: np.ndarray) -> Storage:
+        """A storage of its own, of the bytes in an array."""
+        return Storage(engine.leaf(Buffer(array.copy()), type_of((array.size,), uint8)))
+
+    def _written(self, write) -> None:
+        """A new version: a copy of the bytes after ``write(copy)``."""
+        new = self.buffer().array.copy()
+        write(new)
+        type = self.node.type
+        self.write(engine.leaf(Buffer(new), type))
+
+    def clone(self) -> Storage:
+        return Storage.of_bytes(self.buffer().array)
+
+    def copy_(self, source: Storage, non_blocking: bool | None = None) -> Storage:
+        """Takes over the bytes of another storage of this size."""
+        if source.nbytes() != self.nbytes():
+            raise RuntimeError(f"size does not match, self was {self.nbytes()} bytes but src was {source.nbytes()} bytes")
+        self[:] = source
+        return self
+
+    def fill_(self, value: int) -> Storage:
+        self[:] = value
+        return self
+
+    def cpu(self) -> Storage:
+        return self
+
+    def is_shared(self) -> bool:
+        return getattr(self, "shared", None) is not None
+
+    def is_pinned(self, device=None) -> bool:
+        return False
+
+    def resizable(self) -> bool:
+        return self.exports is not True
+
+    def resize_(self, size: int) -> Storage:
+        """Keeps the size that it has. Raises NotImplementedError for another."""
+        if size != self.nbytes():
+            raise NotImplementedError(f"UntypedStorage.resize_({size}): a storage of {self.nbytes()} bytes keeps its size, as "
+                                      f"tensors view it; use Tensor.resize_")
+        return self
+
+    def __repr__(self) -> str:
+        return f"[torch.storage.UntypedStorage(device=cpu) of size {self.nbytes()}]"
+
+
 UntypedStorage = Storage  # PyTorch's name: bytes without a dtype
 
 
 class TypedStorage:
-    """PyTorch's old form of a storage, with a dtype. No object is one."""
+    """PyTorch's old form of a storage: its bytes as elements of a dtype (``Tensor.storage()``)."""
+
+    device = CPU
+    is_cuda = is_sparse = False
+
+    def __init__(self, *, wrap_storage: Storage, dtype, _internal: bool = False):
+        self._untyped_storage, self.dtype = wrap_storage, dtype
+
+    def untyped(self) -> Storage:
+        return self._untyped_storage
+
+    def nbytes(self) -> int:
+        return self._untyped_storage.nbytes()
+
+    def size(self) -> int:
+        return self.nbytes() // self.dtype.itemsize
+
+    __len__ = size
+
+    def __bool__(self) -> bool:
+        return True
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        return self._untyped_storage.data_ptr()
+
+    def _elements(self):
+        from .tensor import _from_storage
+        return _from_storage(self._untyped_storage, self.dtype, (self.size(),), (1,))
+
+    def tolist(self) -> list:
+        return self._elements().tolist()
+
+    def __iter__(self):
+        return iter(self.tolist())
+
+    def __getitem__(self, index):
+        found = self._elements()[index]
+        return found.item() if isinstance(index, int) else TypedStorage(wrap_storage=found.clone()._storage, dtype=self.dtype)
+
+    def __setitem__(self, index, value) -> None:
+        self._elements()[index] = value
+
+    def fill_(self, value) -> TypedStorage:
+        self._elements().fill_(value)  # pyright: ignore[reportAttributeAccessIssue]
+        return self
+
+    def clone(self) -> TypedStorage:
+        return TypedStorage(wrap_storage=self._untyped_storage.clone(), dtype=self.dtype)
+
+    def is_shared(self) -> bool:
+        return self._untyped_storage.is_shared()
+
+    def pickle_storage_type(self) -> str:
+        return {"float32": "FloatStorage", "float64": "DoubleStorage", "float16": "HalfStorage", "bfloat16": "BFloat16Storage",
+                "int64": "LongStorage", "int32": "IntStorage", "int16": "ShortStorage", "int8": "CharStorage",
+                "uint8": "ByteStorage", "bool": "BoolStorage", "complex64": "ComplexFloatStorage",
+                "complex128": "ComplexDoubleStorage"}[self.dtype.name]
+
+    def __repr__(self) -> str:
+        lines = "\n ".join(map(str, self.tolist()))
+        return f" {lines}\n[torch.storage.TypedStorage(dtype=torch.{self.dtype.name}, device=cpu) of size {self.size()}]"

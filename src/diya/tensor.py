@@ -162,7 +162,7 @@ class Tensor:
         """The address of the first element now; a later in-place write may move it (0 for an empty tensor)."""
         if not self._type.numel:
             return 0
-        return self._storage.buffer().address + self._offset * self._type.dtype.itemsize
+        return self._storage.data_ptr() + self._offset * self._type.dtype.itemsize
 
     # -- reading and writing -------------------------------------------------------------------------------------------
 
@@ -648,9 +648,9 @@ def _from_storage(storage: Storage, dtype: DType, shape, strides, offset: int = 
     t = object.__new__(Tensor)
     t._storage, t._type = storage, type_of(tuple(shape), dtype)
     low, high = views.extent(shape, strides, offset)
-    if low < 0 or (high + 1) * dtype.itemsize > storage.nbytes and t._type.numel:
+    if low < 0 or (high + 1) * dtype.itemsize > storage.nbytes() and t._type.numel:
         raise RuntimeError(f"a view of size {list(shape)}, strides {list(strides)} and storage offset {offset} reaches "
-                           f"element {high if high >= 0 else low}, outside of a storage of {storage.nbytes} bytes")
+                           f"element {high if high >= 0 else low}, outside of a storage of {storage.nbytes()} bytes")
     if offset or not tuple(strides) == t._type.strides:
         t._strides, t._offset = tuple(strides), offset
     return t

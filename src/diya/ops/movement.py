@@ -608,10 +608,10 @@ def as_strided(input, size, stride, storage_offset=None):
     if offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {offset}")
     high = views.extent(size, stride, offset)[1]
-    if (high + 1) * input.element_size() > input._storage.nbytes and 0 not in size:
+    if (high + 1) * input.element_size() > input._storage.nbytes() and 0 not in size:
         raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
                            f"{input.element_size()} requiring a storage size of {(high + 1) * input.element_size()} are out "
-                           f"of bounds for storage of size {input._storage.nbytes}")
+                           f"of bounds for storage of size {input._storage.nbytes()}")
     return view_of(input, size, stride, offset, AS_STRIDED, view=(size, stride, offset), base=_layout(input))
 
 

@@ -363,7 +363,7 @@ def _as_strided_scatter_grad(g, shape, size, stride, storage_offset):
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
     at = input._offset if storage_offset is None else storage_offset
     if (input._offset or not input.is_contiguous()) and not views.overlaps_itself(input.shape, input.stride()):
-        whole = input.as_strided((input._storage.nbytes // input.element_size(),), (1,), 0)
+        whole = input.as_strided((input._storage.nbytes() // input.element_size(),), (1,), 0)
         return as_strided_scatter(whole, src, size, stride, at).as_strided(input.shape, input.stride(), input._offset)
     view = _template(input).as_strided(size, stride, at)
     if src.shape != view.shape:

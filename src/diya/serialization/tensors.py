@@ -96,7 +96,7 @@ class TensorWriter:
         if d is not t.dtype:
             raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types: "
                                f"one views it as {d}, another as {t.dtype}; save a .clone() of one")
-        kind, numel = (Global("torch", name), storage.nbytes // d.itemsize) if name else (_UNTYPED, storage.nbytes)
+        kind, numel = (Global("torch", name), storage.nbytes() // d.itemsize) if name else (_UNTYPED, storage.nbytes())
         return Persistent(("storage", kind, str(key), "cpu", numel))
 
 
@@ -232,7 +232,7 @@ def _apply(u: Unpickler, t: Tensor, metadata: dict) -> Tensor:
     """Conjugates or negates: PyTorch stores these as flags of a view."""
     if not set(metadata) <= {"conj", "neg"}:
         raise CheckpointError("a tensor has metadata that is not known")
-    if t.nbytes > t.untyped_storage().nbytes:
+    if t.nbytes > t.untyped_storage().nbytes():
         raise CheckpointError("a tensor that expands its storage may not be conjugated or negated")
     if metadata.get("conj"):
         t = t.conj()
