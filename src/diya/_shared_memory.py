@@ -26,10 +26,10 @@ _blocks: weakref.WeakValueDictionary[str, Storage] = weakref.WeakValueDictionary
 def share(t: Tensor) -> None:
     """Moves a tensor's storage, if it is not shared yet."""
     storage = t.untyped_storage()
-    if getattr(storage, "shared", None) is not None or not storage.nbytes:
+    if getattr(storage, "shared", None) is not None or not storage.nbytes():
         return
-    block = SharedMemory(create=True, size=storage.nbytes)
-    memory = np.ndarray(storage.nbytes, np.uint8, block.buf)
+    block = SharedMemory(create=True, size=storage.nbytes())
+    memory = np.ndarray(storage.nbytes(), np.uint8, block.buf)
     memory[:] = storage.buffer().array
     storage.node = engine.leaf(Buffer(memory), storage.node.type)
     _adopt(storage, block)
@@ -71,7 +71,7 @@ def _reduce(t: Tensor) -> Any:
         raise RuntimeError("Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd does not support "
                            "crossing process boundaries. If you just want to transfer the data, call detach() on the tensor before "
                            "serializing (e.g., putting it on the queue).")
-    return _attach, (storage.shared.name, storage.nbytes, t.dtype, tuple(t.shape), tuple(t.stride()), t.storage_offset(),
+    return _attach, (storage.shared.name, storage.nbytes(), t.dtype, tuple(t.shape), tuple(t.stride()), t.storage_offset(),
                      t.requires_grad, isinstance(t, Parameter))
 
 

@@ -199,7 +199,7 @@ def run(graph: Graph, arguments: list) -> list[Buffer | Exception]:
                 failed = next((a for a in arrays if isinstance(a, Exception)), None) if failures else None
                 # In place only where it pays, and nobody else holds the array: neither a later reader nor a numpy view of it
                 # (which holds what the memory belongs to).
-                free = [] if n.type.__class__ is Type and n.type.nbytes < SMALL else [
+                free = [] if isinstance(n.type, Type) and n.type.nbytes < SMALL else [
                     owned[j] and last[j] == i and sys.getrefcount(arrays[k]) <= 3
                     and (arrays[k].base is None or sys.getrefcount(arrays[k].base) <= 2) for k, j in enumerate(n.inputs)]
                 overwrite = bool(free) and free[0]
