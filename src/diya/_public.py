@@ -90,13 +90,15 @@ def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: 
 
 
 def get_default_device() -> Device:
-    return Device("cpu")
+    """Where tensors are made that name no device."""
+    from .utils._device import current
+    return current()
 
 
 def set_default_device(device) -> None:
-    """Only 'cpu' is there. Raises NotImplementedError for another."""
-    from .device import check
-    check(device)
+    """'cpu' or 'meta'. Raises NotImplementedError for another."""
+    from .utils._device import set_default
+    set_default(device)
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
@@ -298,9 +300,10 @@ Tensor.is_complex = is_complex  # type: ignore[attr-defined]
 Tensor.is_nonzero = is_nonzero  # type: ignore[attr-defined]
 Tensor.is_signed = lambda self: self.dtype.is_signed  # type: ignore[attr-defined]
 Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
-for _name in ("is_cuda", "is_sparse", "is_quantized", "is_mkldnn", "is_meta", "is_mps", "is_sparse_csr", "is_nested", "is_xpu"):
+for _name in ("is_cuda", "is_sparse", "is_quantized", "is_mkldnn", "is_mps", "is_sparse_csr", "is_nested", "is_xpu"):
     setattr(Tensor, _name, False)
-Tensor.is_cpu = True  # type: ignore[attr-defined]
+Tensor.is_cpu = property(lambda self: self.device.type == "cpu")  # type: ignore[attr-defined]
+Tensor.is_meta = property(lambda self: self.device.type == "meta")  # type: ignore[attr-defined]
 Tensor.is_inference = lambda self: self._inference  # type: ignore[attr-defined]
 Tensor.is_pinned = lambda self, device=None: False  # type: ignore[attr-defined]
 Tensor.pin_memory = lambda self, device=None: self  # type: ignore[attr-defined]

@@ -46,14 +46,17 @@ class device:
         return device, (str(self),)
 
     def __enter__(self):
-        check(self)
+        from .utils._device import enter
+        enter(self)
         return self
 
     def __exit__(self, *_):
-        return None
+        from .utils._device import leave
+        leave()
 
 
 CPU = device("cpu")
+META = device("meta")  # of tensors without data: see meta.py
 
 
 def check(d) -> device:
@@ -64,3 +67,13 @@ def check(d) -> device:
     if d.type != "cpu":
         raise NotImplementedError(f"device '{d}' is not supported: this build of diya computes on 'cpu'")
     return CPU
+
+
+def is_meta(d) -> bool:
+    """Whether a ``device=`` argument names the meta device. Raises NotImplementedError for one diya cannot compute on."""
+    if d is None or d is CPU:
+        return False
+    if device(d).type == "meta":
+        return True
+    check(d)
+    return False

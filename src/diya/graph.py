@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from . import dtypes
+from .device import CPU
 from .dtypes import dtype
 
 
@@ -182,6 +183,7 @@ class Node:
 
     __slots__ = ("signature", "type", "inputs", "value", "index", "__weakref__")
     where: tuple[str, int, str] | None = None  # the user's line
+    device = CPU  # where the value is
 
     def __init__(self, signature, type, inputs, value=None):
         self.signature, self.type, self.inputs, self.value = signature, type, inputs, value

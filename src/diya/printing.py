@@ -83,7 +83,9 @@ _PLAIN = ("Tensor", "Parameter")  # a Parameter prints "Parameter containing:" a
 
 def tensor_str(t: Tensor, contents: str | None = None) -> str:
     """The repr of a tensor: ``tensor(numbers, what differs from the defaults)``. ``contents`` replaces the numbers."""
-    if engine.carries_batch((t._storage.node,)):
+    if t.device.type == "meta":
+        contents = "..."
+    elif engine.carries_batch((t._storage.node,)):
         from .func.levels import batched_str
         return batched_str(t)
     kind = type(t).__name__
@@ -152,11 +154,12 @@ def _brackets(values: list, cut: tuple[bool, ...], text: Callable[[Any], str], w
 def _suffixes(t: Tensor) -> list[str]:
     """What is said after the numbers: device, size and dtype where they do not go without saying, and the gradient."""
     suffixes = []
-    if t.device.type != "cpu":
+    on_meta = t.device.type == "meta"
+    if on_meta:
         suffixes.append(f"device='{t.device}'")
-    if t.dim() != 1 if not t.numel() else not options.edgeitems:  # the brackets do not show it
+    if on_meta or (t.dim() != 1 if not t.numel() else not options.edgeitems):  # the brackets do not show it
         suffixes.append(f"size={tuple(t.shape)}")
-    if not t.numel():
+    if not t.numel() or on_meta:
         implied = (dtypes.default_dtype,)
     else:
         default_complex = dtypes.complex128 if dtypes.default_dtype is dtypes.float64 else dtypes.complex64

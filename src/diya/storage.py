@@ -7,13 +7,15 @@ once, and reads take what it holds at that moment.
 
 from __future__ import annotations
 
+import os
 import weakref
 from sys import getrefcount
 
 import numpy as np
 
 from . import engine
-from .device import CPU
+from .device import META
+from .device import device as Device
 from .dtypes import uint8
 from .graph import Node, Type, type_of
 from .runtime.buffer import Buffer, allocate
@@ -50,8 +52,27 @@ class Storage:
         storage.exports = True
         return storage
 
+    @staticmethod
+    def from_file(filename, shared: bool = False, nbytes: int = 0) -> Storage:
+        """The first ``nbytes`` bytes of a file, mapped; writes reach the file if it is ``shared``, which then is made that long."""
+        if not shared:
+            return Storage(engine.leaf(Buffer(np.memmap(filename, np.uint8, "c", shape=(nbytes,))), type_of((nbytes,), uint8)))
+        with open(filename, "ab") as file:
+            if file.tell() < nbytes:
+                file.truncate(nbytes)
+        storage = Storage.from_array(np.memmap(filename, np.uint8, "r+", shape=(nbytes,)))
+        storage.filename = os.fspath(filename)
+        return storage
+
     def nbytes(self) -> int:
         return self.node.type.nbytes
+
+    def retype(self, dtype) -> None:
+        """Bytes that are about to be read as elements of ``dtype`` are kept as such where that is no other value."""
+        node = self.node
+        if (node.type.dtype is uint8 and node.value.__class__ is Buffer and self.exports is None
+                and not node.type.nbytes % dtype.itemsize and not node.value.address % dtype.itemsize):
+            self.node = engine.leaf(node.value, type_of((node.type.nbytes // dtype.itemsize,), dtype))
 
     def exported(self) -> bool:
         """Whether memory outside diya's control is, or may be, looking at this memory."""
@@ -102,8 +123,8 @@ class Storage:
 
     def write(self, node: Node) -> None:
         """Makes ``node`` the current content."""
-        if engine.batched and id(node) in engine.batched:
-            engine.check_batched_write(self.node, node)
+        if engine.batched and (id(node) in engine.batched or id(self.node) in engine.batched):
+            node = engine.check_batched_write(self.node, node)
         if self.exports is not None and self.exported():
             memory = self.buffer()
             new = engine.observe(node)
@@ -119,9 +140,12 @@ class Storage:
 
     # -- as users see it: bytes (https://docs.pytorch.org/docs/stable/storage.html) ------------------------------------
 
-    device = CPU
+    @property
+    def device(self) -> Device:
+        return self.node.device
+
     is_cuda = is_sparse = False
-    filename = None
+    filename: str | None = None
 
     def size(self) -> int:
         return self.nbytes()
@@ -135,8 +159,9 @@ class Storage:
         return 1
 
     def data_ptr(self) -> int:
-        """The address of the memory now, which is no other storage's; a later in-place write may move it (0 for no bytes)."""
-        if not self.nbytes():
+        """The address of the memory now, which is no other storage's; a later in-place write may move it (0 for no bytes, and on
+        the meta device)."""
+        if not self.nbytes() or self.node.device is META:
             return 0
         buffer = self.buffer()
         if not self.exported():
@@ -151,6 +176,11 @@ class Storage:
         return self.buffer().array.tolist()
 
     def __getitem__(self, index):
+        if isinstance(index, slice) and not self.exported():
+            start, stop, step = index.indices(self.nbytes())
+            if step == 1:
+                size = max(stop - start, 0)
+                return Storage(engine.leaf(self.buffer().part(start, size), type_of((size,), uint8)))
         found = self.buffer().array[index]
         return int(found) if isinstance(index, int) else Storage.of_bytes(found)
 
@@ -186,6 +216,9 @@ class Storage:
     def cpu(self) -> Storage:
         return self
 
+    def untyped(self) -> Storage:
+        return self
+
     def is_shared(self) -> bool:
         return getattr(self, "shared", None) is not None
 
@@ -212,7 +245,10 @@ UntypedStorage = Storage  # PyTorch's name: bytes without a dtype
 class TypedStorage:
     """PyTorch's old form of a storage: its bytes as elements of a dtype (``Tensor.storage()``)."""
 
-    device = CPU
+    @property
+    def device(self) -> Device:
+        return self._untyped_storage.device
+
     is_cuda = is_sparse = False
 
     def __init__(self, *, wrap_storage: Storage, dtype, _internal: bool = False):

@@ -13,7 +13,7 @@ import numpy as np
 from . import dtypes, engine, views
 from .autograd.modes import modes
 from .autograd.tape import AccumulateGrad, RemovableHandle, Rule, edge_of, put, track
-from .device import CPU
+from .device import META
 from .device import check as check_device
 from .device import device as Device
 from .dtypes import dtype as DType
@@ -110,7 +110,7 @@ class Tensor:
 
     @property
     def device(self) -> Device:
-        return CPU
+        return self._storage.node.device
 
     @property
     def ndim(self) -> int:
@@ -530,6 +530,8 @@ class Tensor:
         if not force and self.requires_grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         d = self._type.dtype
+        if self.device is META:
+            raise TypeError("can't convert meta device type tensor to numpy: it has no data")
         if d is dtypes.bfloat16:
             raise TypeError("Got unsupported ScalarType BFloat16: numpy has no bfloat16, use .float().numpy()")
         if d is dtypes.complex32:

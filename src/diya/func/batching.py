@@ -456,15 +456,16 @@ def leave(node: Node, dim: int, level: Level) -> Node:
     return Batched(engine.leaf_signature(type_of(tuple(shape), node.type.dtype)), (), rest, moved) if rest else moved
 
 
-def check_write(old: Node, new: Batched) -> None:
-    """Raises RuntimeError where what differs between elements is written to a tensor from outside of their level."""
-    lacking = [level for level in new.levels if level not in levels_of(old)]
+def check_write(old: Node, new: Node) -> Node:
+    """``new``. Raises RuntimeError where what differs between elements is written to a tensor from outside of their level."""
+    lacking = [level for level in levels_of(new) if level not in levels_of(old)]
     if lacking:
         made = engine.recorded_since(lacking[0].start)
         if made is None or not any(n is _physical(old) for n in made):
             raise RuntimeError("vmap: a tensor that is the same for the whole batch is written in place with values that differ "
                                "between its elements, which it cannot hold. Use the out-of-place form of the operator, or map over "
                                "that tensor too")
+    return new
 
 
 engine.apply_batched, engine.replay_batched, engine.check_batched_write = apply, replay, check_write

@@ -9,19 +9,22 @@ import numpy as np
 
 from .. import dtypes, engine
 from ..autograd.modes import modes
-from ..device import check as check_device
+from ..device import is_meta
 from ..dtypes import dtype as DType
 from ..graph import Size, primitive, type_of
-from ..tensor import Tensor, _from_array, from_node, from_numpy, strided_from_node
+from ..storage import Storage
+from ..tensor import Tensor, _from_array, _from_storage, from_node, from_numpy, strided_from_node
 from .movement import EMPTY, constant, order_for, sizes_of
-from .record import is_number, operator
+from .record import _overridden, is_number, operator
 
 IOTA = primitive("iota", "source", lambda attrs: type_of((attrs[0],), attrs[1]),
                  interpret=lambda attrs, type: np.arange(attrs[0]).astype(type.dtype.compute))
 
 
 def _new(node, device=None, requires_grad=False, memory_format=None) -> Tensor:
-    check_device(device)
+    if is_meta(device):
+        from .. import meta
+        node = meta.leaf(node.type)
     order = None
     if memory_format is not None and memory_format.name in ("channels_last", "channels_last_3d"):
         order = (0, 2, 3, 1) if memory_format.name == "channels_last" else (0, 2, 3, 4, 1)
@@ -29,6 +32,14 @@ def _new(node, device=None, requires_grad=False, memory_format=None) -> Tensor:
     if requires_grad:
         t.requires_grad = True
     return t
+
+
+def placed(t: Tensor, device, requires_grad=False) -> Tensor:
+    """``t``, just made, or its like without data where ``device`` is meta; a leaf that wants a gradient where it says so."""
+    if is_meta(device):
+        from .. import meta
+        t = meta.of(t)
+    return t.requires_grad_() if requires_grad else t
 
 
 def _sizes(size) -> tuple[int, ...]:
@@ -69,7 +80,11 @@ def empty(*size, dtype=None, device=None, requires_grad=False, layout=None, pin_
     shape = _like_sizes(size, named)
     if (sparse := _without_entries(layout, shape, dtype, requires_grad)) is not None:
         return sparse
-    return _new(engine.append(EMPTY, (), (shape, dtype or dtypes.default_dtype)), device, requires_grad, memory_format)
+    d = dtype or dtypes.default_dtype
+    if is_meta(device):
+        from .. import meta
+        return _new(meta.leaf(type_of(shape, d)), None, requires_grad, memory_format)
+    return _new(engine.append(EMPTY, (), (shape, d)), None, requires_grad, memory_format)
 
 
 @operator(method=False, differentiable=False)
@@ -111,7 +126,9 @@ def _like(name: str, value):
             return sparse
         node = engine.append(EMPTY, (), (shape, d)) if value is None else constant(shape, value, d)
         order = order_for(input, memory_format)
-        check_device(device)
+        if is_meta(device or input.device):
+            from .. import meta
+            node = meta.leaf(node.type)
         t = from_node(node) if order is None else strided_from_node(node, order)
         if modes.levels:
             from ..func.randomness import apart_as
@@ -151,7 +168,7 @@ def _new_method(name: str, make):
             raise TypeError(f"descriptor '{name}' for 'Tensor' objects doesn't apply to a '{type(self).__name__}' object")
         if "size" in named:
             args = (named.pop("size"), *args)
-        return make(*args, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad, **named)
+        return make(*args, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad, **named)
     method.__name__ = name
     setattr(Tensor, name, method)
 
@@ -164,15 +181,15 @@ _new_method("new_full", full)
 
 def _new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
     """A tensor of ``data`` with this tensor's dtype by default."""
-    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    return tensor(data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
 Tensor.new_tensor = _new_tensor  # type: ignore[attr-defined]
 def _new_legacy(self, *args):
     """``new([1, 2])`` of those values, ``new(2, 3)`` uninitialised of that size; in this tensor's dtype."""
     if len(args) == 1 and isinstance(args[0], (list, tuple)) and not isinstance(args[0], Size):
-        return tensor(args[0], dtype=self.dtype)
-    return empty(*args, dtype=self.dtype)
+        return tensor(args[0], dtype=self.dtype, device=self.device)
+    return empty(*args, dtype=self.dtype, device=self.device)
 
 
 setattr(Tensor, "new", _new_legacy)  # noqa: B010
@@ -214,8 +231,7 @@ def arange(*args, dtype=None, device=None, requires_grad=False, layout=None, pin
     if (low, by) != (0, 1):
         t = t * by + low
     t = t.to(dtype)
-    check_device(device)
-    return t.requires_grad_() if requires_grad else t
+    return placed(t, device, requires_grad)
 
 
 @operator("range", method=False, differentiable=False)
@@ -283,8 +299,7 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     else:
         values = np.where(i < steps // 2, start + c.type(step) * i, end - c.type(step) * (steps - 1 - i))
     t = _from_array(dtypes.store_array(values, d), d)
-    check_device(device)
-    return t.requires_grad_() if requires_grad else t
+    return placed(t, device, requires_grad)
 
 
 @operator(method=False, differentiable=False)
@@ -317,8 +332,7 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False, layout=None,
     if n < 0 or m < 0:
         raise RuntimeError(f"n must be greater or equal to 0, got {n}" if n < 0 else f"m must be greater or equal to 0, got {m}")
     t = (arange(n).unsqueeze(1) == arange(m)).to(dtype or dtypes.default_dtype)
-    check_device(device)
-    return t.requires_grad_() if requires_grad else t
+    return placed(t, device, requires_grad)
 
 
 # -- from data -----------------------------------------------------------------------------------------------------------
@@ -433,16 +447,17 @@ def _to_numpy(data, dtype: DType | None) -> tuple[np.ndarray, DType]:
 
 def tensor(data, *, dtype: DType | None = None, device=None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor of Python data, a copy. Raises ValueError for ragged sequences, RuntimeError for what is no number."""
-    check_device(device)
+    if modes.function_modes:
+        return _overridden(tensor, (data,), {"dtype": dtype, "device": device, "requires_grad": requires_grad})[1]
     if isinstance(data, Tensor):
         import warnings
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
                       "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
                       UserWarning, stacklevel=2)
-        t = data.detach().to(dtype or data.dtype).clone()
+        t = data.detach().to(device, dtype or data.dtype).clone()
     else:
         array, d = _to_numpy(data, dtype)
-        t = _from_array(array, d)
+        t = placed(_from_array(array, d), device)
     if requires_grad:
         t.requires_grad = True
     return t
@@ -450,9 +465,14 @@ def tensor(data, *, dtype: DType | None = None, device=None, requires_grad: bool
 
 def as_tensor(data, dtype: DType | None = None, device=None) -> Tensor:
     """``data`` as a tensor, without a copy where its memory can be shared (tensors, numpy arrays)."""
-    check_device(device)
+    if modes.function_modes:
+        return _overridden(as_tensor, (data,), {"dtype": dtype, "device": device})[1]
     if isinstance(data, Tensor):
+        if device is not None and device is not data.device:
+            data = data.to(device)
         return data if dtype is None or dtype is data.dtype else data.to(dtype)
+    if is_meta(device):
+        return placed(tensor(data, dtype=dtype), device)
     if isinstance(data, np.ndarray) and data.dtype in dtypes.FROM_NUMPY and not any(s < 0 for s in data.strides):
         t = from_numpy(data)
         return t if dtype is None else t.to(dtype)
@@ -463,7 +483,10 @@ def as_tensor(data, dtype: DType | None = None, device=None) -> Tensor:
 
 
 def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False) -> Tensor:
-    t = tensor(obj, dtype=dtype) if copy and not isinstance(obj, Tensor) else as_tensor(obj, dtype, device)
+    if isinstance(obj, Storage):
+        d = dtype or dtypes.default_dtype
+        obj = _from_storage(obj, d, (obj.nbytes() // d.itemsize,), (1,))
+    t = tensor(obj, dtype=dtype, device=device) if copy and not isinstance(obj, Tensor) else as_tensor(obj, dtype, device)
     if copy and isinstance(obj, Tensor):
         t = t.clone()
     if not t.is_leaf and not requires_grad:
@@ -487,8 +510,6 @@ def to_dlpack(tensor: Tensor):
 def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False) -> Tensor:
     """A tensor on the memory of an object with the buffer protocol."""
     array = np.frombuffer(buffer, dtype.numpy, count, offset)
-    from ..storage import Storage
-    from ..tensor import _from_storage
     t = _from_storage(Storage.from_array(array, dtype), dtype, array.shape, (1,), 0)
     return t.requires_grad_() if requires_grad else t
 
@@ -497,14 +518,16 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False) -> Ten
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pin_memory=False):
     if row < 0 or col < 0:
         raise RuntimeError(f"row and col must be non-negative, got {row} and {col}")
-    return _from_array(np.ascontiguousarray(np.stack(np.tril_indices(row, offset, col))).astype((dtype or dtypes.int64).numpy))
+    indices = np.ascontiguousarray(np.stack(np.tril_indices(row, offset, col)))
+    return placed(_from_array(indices.astype((dtype or dtypes.int64).numpy)), device)
 
 
 @operator(method=False, differentiable=False)
 def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pin_memory=False):
     if row < 0 or col < 0:
         raise RuntimeError(f"row and col must be non-negative, got {row} and {col}")
-    return _from_array(np.ascontiguousarray(np.stack(np.triu_indices(row, offset, col))).astype((dtype or dtypes.int64).numpy))
+    indices = np.ascontiguousarray(np.stack(np.triu_indices(row, offset, col)))
+    return placed(_from_array(indices.astype((dtype or dtypes.int64).numpy)), device)
 
 
 @operator(method=False, differentiable=False)
@@ -525,9 +548,8 @@ def empty_permuted(size, physical_layout, *, dtype=None, device=None, requires_g
         raise RuntimeError(f"Trying to create tensor with negative dimension: {list(size)}")
     if sorted(order) != list(range(len(size))):
         raise RuntimeError(f"Dimensions of physical layout {list(order)} are not a permutation of those of size {list(size)}")
-    check_device(device)
     t = strided_from_node(engine.append(EMPTY, (), (tuple(size), dtype or dtypes.default_dtype)), order)
-    return t.requires_grad_() if requires_grad else t
+    return placed(t, device, requires_grad)
 
 
 _new_method("new_empty_strided", empty_strided)

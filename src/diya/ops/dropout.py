@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from .. import engine, philox, views
+from ..device import META
 from ..dtypes import bool_, float32, float64, int64
 from ..graph import primitive, type_of
 from ..tensor import Tensor, _from_array, check_inplace, from_node
@@ -50,6 +51,8 @@ def _check_probability(p: float) -> None:
 def _kept(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
     """A bool mask, True with probability 1 − ``p``; of all elements of ``like`` drawn in the order that they have in memory."""
     from ..random import default_generator
+    if like.device is META:
+        return like.new_empty(shape, dtype=bool_)
     strides = like.stride()
     order = views.memory_order(shape, strides) if shape == tuple(like.shape) and views.is_dense(shape, strides) else None
 

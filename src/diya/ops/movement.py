@@ -286,6 +286,8 @@ def _view_dtype(input: Tensor, dtype: DType) -> Tensor:
             shape[-1] //= k
             strides = [s // k for s in strides[:-1]] + [1]
             offset //= k
+    if input.dtype is dtypes.uint8:
+        input._storage.retype(dtype)
     return view_of(input, shape, strides, offset, None, dtype)
 
 
@@ -936,18 +938,22 @@ def cast(input: Tensor, dtype: DType, format=None) -> Tensor:
 
 @operator(method=True, out=False)
 def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
+    from ..device import META
     from ..device import check as check_device
     from ..device import device as Device
     for a in args:
         if isinstance(a, DType):
             dtype = a
         elif isinstance(a, Tensor):
-            dtype = a.dtype
+            dtype, device = a.dtype, a.device
         elif isinstance(a, (str, Device)):
             device = a
         elif not isinstance(a, bool) and a is not None:
             raise TypeError(f"to() received an invalid argument of type {type(a).__name__}: expected a dtype, a device or a "
                             f"tensor")
+    if device is not None and META in (Device(device), input.device):
+        from .. import meta
+        return meta.moved(input, device, dtype, copy)
     check_device(device)
     if dtype is None or dtype is input.dtype:
         if copy or (memory_format is not None and memory_format is not preserve_format
@@ -994,7 +1000,7 @@ def _type(self, dtype=None, non_blocking=False):
 
 Tensor.type = _type  # type: ignore[attr-defined]
 Tensor.type_as = lambda self, other: self.to(other.dtype)  # type: ignore[attr-defined]
-Tensor.cpu = lambda self, memory_format=None: self  # type: ignore[attr-defined]
+Tensor.cpu = lambda self, memory_format=None: self.to("cpu")  # type: ignore[attr-defined]
 
 
 def _resize(self, *sizes, memory_format=None):

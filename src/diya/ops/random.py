@@ -14,11 +14,11 @@ import numpy as np
 from .. import dtypes, engine, views
 from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
-from ..device import check as check_device
+from ..device import META, is_meta
 from ..dtypes import int64
 from ..graph import broadcast_shapes, infer_elementwise, primitive
 from ..tensor import Tensor, _from_array, assign, check_inplace
-from .creation import _like_sizes, refuse_sparse
+from .creation import _like_sizes, empty, refuse_sparse
 from .movement import copied, order_for, stack
 from .record import _long_name, elementwise, operator
 
@@ -52,7 +52,8 @@ def _sampled_from(x: Tensor, draw: Callable[[np.ndarray], Tensor]) -> Tensor:
 
 
 def _make(shape, draw: Callable[[tuple[int, ...]], np.ndarray], dtype, device, requires_grad: bool) -> Tensor:
-    check_device(device)
+    if is_meta(device):
+        return empty(shape, dtype=dtype, device=device, requires_grad=requires_grad)
     t = sampled(shape, lambda shape: _from_array(draw(shape), dtype))
     return t.requires_grad_() if requires_grad else t
 
@@ -75,7 +76,7 @@ def _like(sample: str, values: tuple, input: Tensor, dtype, device, requires_gra
     """A sample of the shape of ``input``, which lies and is drawn in the order that this has in memory."""
     d, order = dtype or input.dtype, order_for(input, format)
     shape = input.shape if order is None else [input.shape[k] for k in order]
-    t = _make(tuple(shape), lambda shape: _draw(sample, generator, shape, d, *values), d, device, False)
+    t = _make(tuple(shape), lambda shape: _draw(sample, generator, shape, d, *values), d, device or input.device, False)
     t = t if order is None else copied(t.permute([order.index(k) for k in range(len(order))]), order)
     return t.requires_grad_() if requires_grad else t
 
@@ -132,6 +133,8 @@ def randperm(n, *, generator=None, dtype=None, device=None, requires_grad=False,
 
 @operator(grad=dict(input=lambda g: g * 0))  # as PyTorch has it: 0, not none
 def bernoulli(input, p=None, *, generator=None):
+    if input.device is META:
+        return input.new_empty(input.shape)
     if p is not None:
         return sampled(input.shape, lambda shape: _from_array(_draw("bernoulli", generator, shape, input.dtype, float(p)),
                                                               input.dtype))
@@ -244,6 +247,8 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
 def _fill_memory(self: Tensor, sample) -> Tensor:
     """Assigns ``sample(shape, order)``, drawn with the dimensions in the order that they have in memory."""
     check_inplace(self)
+    if self.device is META:
+        return assign(self, self.detach())
     order = views.memory_order(self.shape, self.stride())
 
     def draw(shape: tuple[int, ...]) -> Tensor:
