@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from . import ops
+from .autograd.modes import modes
 
 
 class CustomOpDef:
@@ -16,10 +17,13 @@ class CustomOpDef:
         self._qualname, self._function = name, function
         self._backward: Callable | None = None
         self._setup_context: Callable | None = None
+        self._autocast: Callable | None = None
         self.__name__, self.__doc__ = name.rpartition("::")[2], function.__doc__
         self.default = self
 
     def __call__(self, *args, **kwargs):
+        if self._autocast is not None and modes.autocast is not None:
+            return self._autocast(*args, **kwargs)
         if self._backward is None:
             return self._function(*args, **kwargs)
         if kwargs:
@@ -71,10 +75,11 @@ def custom_op(name: str, fn: Callable | None = None, /, *, mutates_args: Any = (
     if not separator or not short:
         raise ValueError(f"expected a name of the form 'namespace::name', got {name!r}")
 
-    return (lambda function: _publish(name, function)) if fn is None else _publish(name, fn)
+    return (lambda function: publish(name, function)) if fn is None else publish(name, fn)
 
 
-def _publish(name: str, function: Callable) -> CustomOpDef:
+def publish(name: str, function: Callable) -> CustomOpDef:
+    """Puts a function under ``torch.ops`` as the operator ``namespace::name``."""
     space, _, short = name.partition("::")
     made = _defined[name] = CustomOpDef(name, function)
     if not hasattr(ops, space):
@@ -132,14 +137,15 @@ class Library:
 
         def unimplemented(*args, **kwargs):
             raise NotImplementedError(f"Could not run '{full}': it has no implementation for the CPU")
-        _publish(full, unimplemented)
+        publish(full, unimplemented)
         return name
 
     def impl(self, op_name: Any, fn: Callable, dispatch_key: str = "", *, with_keyset: bool = False,
              allow_override: bool = False) -> None:
-        if (dispatch_key or self.dispatch_key) in _KERNELS:
-            name = getattr(op_name, "_qualname", op_name)
-            _find(name if "::" in name else f"{self.ns}::{name}")._function = fn
+        key, name = dispatch_key or self.dispatch_key, getattr(op_name, "_qualname", op_name)
+        if key in _KERNELS or key == "AutocastCPU":
+            found = _find(name if "::" in name else f"{self.ns}::{name}")
+            setattr(found, "_function" if key in _KERNELS else "_autocast", fn)
 
 
 def define(qualname: str, schema: str, *, lib: Library | None = None, tags: Any = ()) -> None:

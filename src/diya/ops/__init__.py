@@ -38,7 +38,7 @@ from . import masked as masked  # isort: skip
 from . import histogram as histogram  # isort: skip
 from . import private as private  # isort: skip
 from .private import aten as aten  # isort: skip
-from .private import load_library as load_library  # isort: skip
+from ..extensions import load_library as load_library  # isort: skip
 from . import lowrank as lowrank  # isort: skip
 from . import queries as queries  # isort: skip
 from . import sparse as sparse  # isort: skip

@@ -190,8 +190,3 @@ class Aten:
 
 
 aten = Aten()
-
-
-def load_library(path) -> None:
-    """Raises OSError: operators in PyTorch's binary form cannot be loaded."""
-    raise OSError(f"{path}: diya loads no libraries of compiled operators")
