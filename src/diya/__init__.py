@@ -76,6 +76,7 @@ import math as _math  # noqa: E402
 
 pi, inf, nan, e = _math.pi, _math.inf, _math.nan, _math.e
 newaxis = None
+legacy_contiguous_format = contiguous_format
 counters = _counters.counters
 
 _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "serialization": "serialization",
@@ -87,7 +88,7 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "accelerator": "accelerator", "cpu": "cpu", "mtia": "mtia",
          "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_C": "_C"}
 _LAZY |= {_k: _k for _k in ("_dynamo", "_inductor", "_utils", "_tensor", "_tensor_str", "functional", "__config__", "ao",
-                                "quantization", "_jit_internal", "futures", "torch_version")}
+                                "quantization", "_jit_internal", "futures", "torch_version", "_higher_order_ops")}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explanation"}
@@ -103,7 +104,7 @@ _FROM |= dict.fromkeys((
     "_check_type", "_check_index", "_check_not_implemented", "_check_is_size", "_check_tensor_all", "_check_tensor_all_with",
     "_assert", "_assert_async"), "_symbolic")
 _FROM |= {"vmap": "func", "UntypedStorage": "storage", "TypedStorage": "storage", "ScriptModule": "jit", "ScriptFunction": "jit",
-          "GradScaler": "amp", "Stream": "cpu",
+          "GradScaler": "amp", "Stream": "cpu", "cond": "_higher_order_ops", "while_loop": "_higher_order_ops",
           **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
                           "nn._recurrent"),
           **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_bsr_tensor", "sparse_bsc_tensor",

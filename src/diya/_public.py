@@ -47,7 +47,7 @@ def numel(input: Tensor) -> int:
 
 def can_cast(from_: DType, to: DType) -> bool:
     """Whether a result of dtype ``from_`` may be written to ``to`` under the promotion rules."""
-    return dtypes.can_cast(from_, to)
+    return dtypes.can_cast(dtypes.OF_PYTHON.get(from_, from_), dtypes.OF_PYTHON.get(to, to))  # type: ignore[call-overload]
 
 
 def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",

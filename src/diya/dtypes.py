@@ -77,6 +77,7 @@ ALL = (bool_, uint8, int8, int16, int32, int64, uint16, uint32, uint64, float16,
        complex32, complex64, complex128)
 BY_NAME = {d.name: d for d in ALL}
 _BITS = (bfloat16, complex32)  # which numpy lacks
+OF_PYTHON = {bool: bool_, int: int64, float: float64, complex: complex128}  # what Python's own types stand for as a dtype
 FROM_NUMPY = {d.numpy: d for d in ALL if d not in _BITS}
 ALIASES = {"half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64,
            "chalf": complex32, "cfloat": complex64, "cdouble": complex128}
@@ -136,6 +137,7 @@ def get_default_dtype() -> dtype:
 def set_default_dtype(d: dtype) -> None:
     """Sets the type of new floating tensors. Raises TypeError unless ``d`` is a floating dtype."""
     global default_dtype
+    d = OF_PYTHON.get(d, d)  # type: ignore[call-overload]
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
     if d is not default_dtype:

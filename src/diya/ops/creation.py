@@ -449,6 +449,7 @@ def tensor(data, *, dtype: DType | None = None, device=None, requires_grad: bool
     """A tensor of Python data, a copy. Raises ValueError for ragged sequences, RuntimeError for what is no number."""
     if modes.function_modes:
         return _overridden(tensor, (data,), {"dtype": dtype, "device": device, "requires_grad": requires_grad})[1]
+    dtype = dtypes.OF_PYTHON.get(dtype, dtype)  # type: ignore[call-overload]
     if isinstance(data, Tensor):
         import warnings
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
@@ -467,6 +468,7 @@ def as_tensor(data, dtype: DType | None = None, device=None) -> Tensor:
     """``data`` as a tensor, without a copy where its memory can be shared (tensors, numpy arrays)."""
     if modes.function_modes:
         return _overridden(as_tensor, (data,), {"dtype": dtype, "device": device})[1]
+    dtype = dtypes.OF_PYTHON.get(dtype, dtype)  # type: ignore[call-overload]
     if isinstance(data, Tensor):
         if device is not None and device is not data.device:
             data = data.to(device)
@@ -483,6 +485,7 @@ def as_tensor(data, dtype: DType | None = None, device=None) -> Tensor:
 
 
 def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False) -> Tensor:
+    dtype = dtypes.OF_PYTHON.get(dtype, dtype)  # type: ignore[call-overload]
     if isinstance(obj, Storage):
         d = dtype or dtypes.default_dtype
         obj = _from_storage(obj, d, (obj.nbytes() // d.itemsize,), (1,))

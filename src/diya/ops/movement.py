@@ -944,6 +944,8 @@ def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, me
     for a in args:
         if isinstance(a, DType):
             dtype = a
+        elif isinstance(a, type) and a in dtypes.OF_PYTHON:
+            dtype = dtypes.OF_PYTHON[a]
         elif isinstance(a, Tensor):
             dtype, device = a.dtype, a.device
         elif isinstance(a, (str, Device)):

@@ -156,9 +156,9 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
     return call
 
 
-# Parameters may be given by numpy's names, where these are not the operator's own.
+# Parameters may be given by numpy's names, where these are not the operator's own, and dtypes as Python's types.
 _OF_NUMPY = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
-_NUMPY_NAMES = frozenset(_OF_NUMPY)
+_NUMPY_NAMES = frozenset((*_OF_NUMPY, "dtype"))
 
 
 @lru_cache(None)
@@ -168,6 +168,10 @@ def _parameters(function: Callable) -> frozenset[str]:
 
 
 def _torch_names(function: Callable, kwargs: dict) -> dict:
+    if kwargs.get("dtype").__class__ is type:  # zeros(2, dtype=bool)
+        kwargs = {**kwargs, "dtype": dtypes.OF_PYTHON.get(kwargs["dtype"], kwargs["dtype"])}
+    if _OF_NUMPY.keys().isdisjoint(kwargs):
+        return kwargs
     own = _parameters(function)
 
     def name(given: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import diya
 
+from ...dtypes import OF_PYTHON
 from ...tensor import Tensor
 from ...utils.hooks import BackwardHook, RemovableHandle
 from ..parameter import Buffer, Parameter, UninitializedTensorMixin, is_lazy
@@ -175,7 +176,8 @@ def _forward_unimplemented(self, *input: Any) -> None:
 
 def _parse_to(args: tuple, device=None, dtype=None, non_blocking=False, memory_format=None):
     """The arguments of ``to``: (device, dtype, non_blocking), (dtype, non_blocking) or (tensor, non_blocking)."""
-    rest = list(args)
+    rest: list[Any] = [OF_PYTHON.get(x, x) if isinstance(x, type) else x for x in args]
+    dtype = OF_PYTHON.get(dtype, dtype) if isinstance(dtype, type) else dtype
     if rest and isinstance(rest[0], Tensor):
         other = rest.pop(0)
         device, dtype = other.device, other.dtype
