@@ -154,3 +154,66 @@ def test_some_refusals_depend_on_more_than_the_first_argument():
 def test_values_that_are_none(call):
     with pytest.raises(RuntimeError):
         call()
+
+
+ones = diya.ones
+AT = diya.tensor([0])
+FILLING = {  # operators that take a number as an element of the dtype of a tensor of one
+    "full": lambda d, v: diya.full((1,), v, dtype=d), "full_like": lambda d, v: diya.full_like(ones(1, dtype=d), v),
+    "fill_": lambda d, v: ones(1, dtype=d).fill_(v), "new_full": lambda d, v: ones(1).new_full((1,), v, dtype=d),
+    "masked_fill": lambda d, v: ones(1, dtype=d).masked_fill(diya.tensor([True]), v),
+    "index_fill": lambda d, v: ones(1, dtype=d).index_fill(0, AT, v), "scatter": lambda d, v: ones(1, dtype=d).scatter(0, AT, v),
+    "setitem": lambda d, v: ones(1, dtype=d).__setitem__(0, v), "threshold": lambda d, v: F.threshold(ones(1, dtype=d), 3, v),
+    "clamp": lambda d, v: diya.clamp(ones(1, dtype=d), v), "where": lambda d, v: diya.where(ones(1) > 0, ones(1, dtype=d), v),
+    "add": lambda d, v: diya.add(ones(1, dtype=d), ones(1, dtype=d), alpha=v),
+    "addmm": lambda d, v: diya.addmm(ones(1, 1, dtype=d), ones(1, 1, dtype=d), ones(1, 1, dtype=d), alpha=v),
+}
+
+
+@pytest.mark.parametrize("name", FILLING)
+def test_numbers_that_do_not_fit(name):
+    call = FILLING[name]
+    for d, value in ((diya.uint8, 300), (diya.uint8, -300), (diya.int8, 200), (diya.int32, 2**40)):
+        with pytest.raises(RuntimeError, match="overflow"):
+            call(d, value)
+    with pytest.raises(OverflowError):
+        call(diya.int64, 2**70)
+    call(diya.uint8, -1)
+    if name not in ("where", "clamp"):  # these promote
+        for d, value in ((diya.float32, 1e300), (diya.float32, 1 + 2j)):
+            with pytest.raises(RuntimeError):
+                call(d, value)
+
+
+square, double = ones(2, 2), ones(2, dtype=diya.float64)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: F.linear(square, square, double), lambda: diya.cdist(square, square.double()),
+    lambda: diya.lerp(square, square, square.double()), lambda: F.nll_loss(square, diya.tensor([0, 1]), double),
+    lambda: F.cross_entropy(square, diya.tensor([0, 1]), double), lambda: F.cross_entropy(square, diya.tensor([0, 1]).int()),
+    lambda: F.batch_norm(square, double, double), lambda: F.batch_norm(square, None, None, double, training=True),
+    lambda: F.layer_norm(square, (2,), double), lambda: F.group_norm(square[..., None], 1, double),
+    lambda: F.huber_loss(square.int(), square), lambda: F.l1_loss(square, square > 0),
+    lambda: F.kl_div(square, square.int(), reduction="sum"),
+    lambda: F.gaussian_nll_loss(square, square, square.int()), lambda: F.soft_margin_loss(square, 1j * square),
+    lambda: F.bilinear(square, square, ones(3, 2, 2), double), lambda: diya.isin(square, square > 0),
+    lambda: diya.ldexp(square, square > 0), lambda: F.cosine_similarity(square, square.to(diya.complex64)),
+    lambda: diya.linalg.lu_factor(square)[0].tolist(), lambda: diya.linalg.ldl_factor(square - square)[0].tolist(),
+    lambda: diya.searchsorted(ones(2), 1.0, sorter=diya.tensor([0, 1]).int()), lambda: diya.masked.cumsum(square > 0, 0),
+    lambda: diya.native_group_norm(square, None, None, 2, 3, 1, 1, 1e-5), lambda: diya.tensordot(square, square, 3),
+    lambda: diya.slice_scatter(square, square, step=-1), lambda: diya.renorm(square, 2, 0, math.nan),
+])
+def test_operands_that_do_not_agree(call):
+    with pytest.raises(RuntimeError):
+        call()
+
+
+@pytest.mark.parametrize("call", [
+    lambda: diya.dist(square, 1), lambda: diya.inner(ones(()), 2), lambda: diya.diff(square, append=2.5), lambda: diya.isin(1, 2),
+    lambda: square.scatter_add(0, diya.zeros(2, 2, dtype=diya.int64), 1), lambda: diya.flip(square, 0, dims=(1,)),
+    lambda: diya.nan_to_num(square, 1j), lambda: F.avg_pool2d(square[None], "2"),
+])
+def test_numbers_and_strings_where_others_are_due(call):
+    with pytest.raises(TypeError):
+        call()

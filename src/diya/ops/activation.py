@@ -13,7 +13,7 @@ from ..tensor import Tensor, check_inplace, wrap_dim
 from .compose import also, number, require_float, shown_as, widened, with_rule
 from .elementwise import erf, exp, expm1, log1p, maximum, minimum, sigmoid, tanh, where
 from .random import slopes
-from .record import OPERATORS, _node_name, operator, snapshot, write_inplace
+from .record import OPERATORS, _long_name, _node_name, element, operator, snapshot, write_inplace
 from .reduce import amax
 
 # -- making them --------------------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def hardtanh(input, min_val=-1.0, max_val=1.0):
     """x bounded by ``min_val`` and ``max_val``."""
     if min_val > max_val:
         raise ValueError(f"min_val cannot be greater than max_val, got {min_val} > {max_val}")
-    return _clipped(input, min_val, max_val)
+    return _clipped(input, element(min_val, input.dtype), element(max_val, input.dtype))
 
 
 @activation("relu6", node="Hardtanh", inplace=True, kinds="fiu",
@@ -322,8 +322,7 @@ def hardsigmoid(input):
             underscore=True, top=True, kinds="fiu")
 def threshold(input, threshold, value):
     """x where it exceeds ``threshold``, ``value`` elsewhere."""
-    if input.dtype.kind != "f":
-        threshold, value = int(threshold), int(value)
+    threshold, value = element(threshold, input.dtype), element(value, input.dtype)
     return where(input <= threshold, number(value, input), input)
 
 
@@ -430,4 +429,9 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
 @operator("_softmax_backward_data", method=False, out=False, takes="f")
 def _softmax_backward_data(grad_output, output, dim, input_dtype):
     """The gradient of `softmax`, from the result; on the CPU ``input_dtype`` changes nothing."""
+    if grad_output.shape != output.shape:
+        raise RuntimeError(f"Expected tensor for argument #1 'grad' to have same size as tensor for argument #2 'output'; but "
+                           f"{list(grad_output.shape)} does not equal {list(output.shape)} (while checking softmax_backward)")
+    if grad_output.dtype is not output.dtype:
+        raise RuntimeError(f"expected scalar type {_long_name(grad_output.dtype)} but found {_long_name(output.dtype)}")
     return _softmax_grad(widened(grad_output), widened(output), dim).to(grad_output.dtype)

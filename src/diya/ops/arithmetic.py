@@ -13,7 +13,7 @@ from ..tensor import Tensor, from_node, wrap_dim
 from . import elementwise as ew
 from .compose import with_rule
 from .elementwise import where
-from .record import WrongArgument, elementwise, finish, only, operator, result_type
+from .record import WrongArgument, element, elementwise, finish, is_number, only, only_tensors, operator, result_type
 from .scan import cumsum
 
 
@@ -30,8 +30,7 @@ def _once(function, *tensors):
 
 @operator(inplace=True, takes="uifc")
 def addcmul(input, tensor1, tensor2, *, value=1):
-    if isinstance(value, float) and result_type(input, tensor1, tensor2).kind in "ui":
-        value = int(value)
+    value = element(value, result_type(input, tensor1, tensor2))
     return _once(lambda a, b, c: a + (b * c if value == 1 else b * c * value), input, tensor1, tensor2)
 
 
@@ -45,10 +44,14 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
 
 @operator(inplace=True, takes="fc")
 def lerp(input, end, weight):
-    if not isinstance(end, Tensor):
-        raise WrongArgument(f"lerp(): argument 'end' must be Tensor, not {type(end).__name__}", end)
+    only_tensors("lerp", end=end)
     if end.dtype is not input.dtype:
         raise RuntimeError(f"expected dtype {input.dtype} for `end` but got dtype {getattr(end, 'dtype', type(end).__name__)}")
+    if isinstance(weight, Tensor):
+        if weight.dtype is not input.dtype and weight.dim():
+            raise RuntimeError(f"expected dtype {input.dtype} for `weight` but got dtype {weight.dtype}")
+    else:
+        weight = element(weight, input.dtype)
     if input.dtype.name in ("float16", "bfloat16"):
         w = weight.to(dtypes.float32) if isinstance(weight, Tensor) else weight
         return _lerp(input.to(dtypes.float32), end.to(dtypes.float32), w).to(input.dtype)
@@ -173,6 +176,9 @@ def rad2deg(input):
 
 @operator(inplace=True, aliases=())
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
+    for argument, value in (("nan", nan), ("posinf", posinf), ("neginf", neginf)):
+        if value is not None and (not isinstance(value, (int, float))):
+            raise TypeError(f"nan_to_num(): argument '{argument}' must be float, not {type(value).__name__}")
     if input.dtype.kind not in "fc":
         return input.clone()
     if input.dtype.kind == "c":
@@ -258,9 +264,9 @@ def heaviside(input, values):
 
 @operator(inplace=True)
 def ldexp(input, other):
-    for name, x in (("input", input), ("other", other)):
-        if not isinstance(x, Tensor):
-            raise WrongArgument(f"ldexp(): argument '{name}' must be Tensor, not {type(x).__name__}", x)
+    only_tensors("ldexp", input=input, other=other)
+    if input.dtype.kind == "f":
+        only("ldexp_cpu_exp", "uifc", other)
     if input.dtype.kind == "f" and other.dtype.kind in "ui":  # the power alone may not fit the input's type
         wide, power = input.to(dtypes.float64), other.to(dtypes.float64).clamp(-2100, 2100)
         first = ew.floor(power * 0.5)
@@ -359,6 +365,9 @@ def equal(input, other):
 @operator()
 def dist(input, other, p=2):
     from .norm import norm
+    only_tensors("dist", input=input, other=other)
+    if not is_number(p):
+        raise TypeError(f"dist(): argument 'p' (position 3) must be Number, not {type(p).__name__}")
     return norm(input - other, p)
 
 
@@ -373,6 +382,10 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     if n == 0:
         return input.clone()
     parts = [x for x in (prepend, input, append) if x is not None]
+    for x in parts:
+        only_tensors("diff", **{"append" if x is append else "prepend": x})
+        if x.dim() != input.dim():
+            raise RuntimeError(f"diff expects prepend or append to be the same dimension as input, got {x.dim()} and {input.dim()}")
     x = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(min(n, x.shape[dim])):
         high, low = slice_dim(x, dim, 1, None), slice_dim(x, dim, 0, -1)
@@ -462,8 +475,8 @@ def trapezoid(y, x=None, *, dx=None, dim=-1):
     if x is not None and not isinstance(x, Tensor):
         raise TypeError(f"trapezoid(): argument 'x' must be Tensor, not {type(x).__name__}: a distance is dx=")
     dim = wrap_dim(dim, y.dim())
-    if y.dtype is bool_:
-        raise RuntimeError("trapezoid: received a bool input for `y`, but bool is not supported")
+    if y.dtype is bool_ or x is not None and x.dtype is bool_:
+        raise RuntimeError("trapezoid: received a bool input for `x` or `y`, but bool is not supported")
     if not y.shape[dim]:
         return y.sum(dim).to(y.dtype)
     if x is None:
@@ -529,6 +542,7 @@ def kron(input, other):
 
 @operator(takes="uifc")
 def inner(input, other):
+    only_tensors("inner", input=input, other=other)
     if not input.dim() or not other.dim():
         return input * other
     if input.shape[-1] != other.shape[-1]:
@@ -545,12 +559,17 @@ def tensordot(a, b, dims=2):
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > a.dim() or dims > b.dim():
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
         left, right = list(range(a.dim() - dims, a.dim())), list(range(dims))
     else:
         left, right = ([d] if isinstance(d, int) else list(d) for d in dims)
     left, right = [wrap_dim(d, a.dim()) for d in left], [wrap_dim(d, b.dim()) for d in right]
     if len(left) != len(right):
         raise RuntimeError("both dimension lists should have same length")
+    for given in (left, right):
+        if len(set(given)) != len(given):
+            raise RuntimeError(f"tensordot: a dim appears multiple times in the list of dims {given}")
     for i, j in zip(left, right, strict=True):
         if a.shape[i] != b.shape[j]:
             if a.shape[i] == 1 or b.shape[j] == 1:
@@ -574,7 +593,7 @@ def tensordot(a, b, dims=2):
 @operator(inplace=True)
 def renorm(input, p, dim, maxnorm):
     """Each slice along ``dim`` scaled down to a ``p``-norm of at most ``maxnorm``."""
-    if p <= 0 or maxnorm < 0:
+    if p <= 0 or not maxnorm >= 0:
         raise RuntimeError(f"renorm: expected {'a positive norm' if p <= 0 else 'maxnorm to be >= 0'} but got "
                            f"{p if p <= 0 else maxnorm}")
     if input.dim() < 2:
@@ -654,6 +673,8 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
         raise RuntimeError(f"gradient(): a dim appears multiple times in the list of dims {list(dims)}")
     if edge_order not in (1, 2):
         raise RuntimeError(f"torch.gradient only supports edge_order=1 and edge_order=2, got {edge_order}")
+    if input.dtype is dtypes.uint8:
+        raise RuntimeError("torch.gradient does not support uint8 input.")
     spacing = 1 if spacing is None else spacing
     per = list(spacing) if isinstance(spacing, (tuple, list)) else [spacing] * len(dims)
     if len(per) != len(dims):

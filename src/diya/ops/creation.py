@@ -15,7 +15,7 @@ from ..graph import Size, primitive, type_of
 from ..storage import Storage
 from ..tensor import Tensor, _from_array, _from_storage, from_node, from_numpy, strided_from_node
 from .movement import EMPTY, constant, order_for, sizes_of
-from .record import _overridden, is_number, operator
+from .record import _overridden, element, is_number, operator
 
 IOTA = primitive("iota", "source", lambda attrs: type_of((attrs[0],), attrs[1]),
                  interpret=lambda attrs, type: np.arange(attrs[0]).astype(type.dtype.compute))
@@ -107,13 +107,8 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, layo
     shape = _sizes((size,) if isinstance(size, (tuple, list)) else (size,))
     if isinstance(fill_value, Tensor):
         return _new(fill_value.to(dtype or fill_value.dtype).expand(shape)._value(), device, requires_grad)
-    _refuse_complex(fill_value, dtype)
-    return _new(constant(shape, fill_value, dtype or dtypes.of_scalar(fill_value)), device, requires_grad)
-
-
-def _refuse_complex(number, dtype) -> None:
-    if isinstance(number, complex) and number.imag and dtype is not None and dtype.kind != "c":
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow: {number}")
+    d = dtype or dtypes.of_scalar(fill_value)
+    return _new(constant(shape, element(fill_value, d), d), device, requires_grad)
 
 
 def _like(name: str, value):
@@ -148,7 +143,6 @@ ones_like = _like("ones_like", 1)
 @operator(method=False, differentiable=False)
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False,
               memory_format=None):
-    _refuse_complex(fill_value, dtype or input.dtype)
     t = empty_like(input, dtype=dtype, device=device, memory_format=memory_format)
     if isinstance(fill_value, Tensor):
         t.copy_(fill_value.expand(t.shape))
@@ -206,6 +200,7 @@ def arange(*args, dtype=None, device=None, requires_grad=False, layout=None, pin
     high = end if end is not None else high
     by = step if step is not None else by if by is not None else 1
     low, high, by = (x.item() if isinstance(x, Tensor) else x for x in (low, high, by))
+    low, high, by = (element(x, dtypes.float64) if isinstance(x, complex) else x for x in (low, high, by))
     if by == 0:
         raise RuntimeError("step must be nonzero")
     if not all(math.isfinite(x) for x in (low, high)):
@@ -270,14 +265,22 @@ def _fitting(x, d) -> int:
     return int(x)
 
 
+def _spaced_type(name: str, dtype, start, end) -> DType:
+    """The dtype of numbers between two: that given, or the default one of their kind."""
+    is_complex = isinstance(start, complex) or isinstance(end, complex)
+    d = dtype or (dtypes.default_dtype.to_complex() if is_complex else dtypes.default_dtype)
+    if is_complex and d.kind != "c":
+        raise RuntimeError(f"torch.{name}(): inferred dtype complex can't be safely cast to passed dtype {d}")
+    return d
+
+
 @operator(method=False, differentiable=False)
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     _check_steps("linspace", steps)
     start, end = (_endpoint(x) for x in (start, end))
-    is_complex = isinstance(start, complex) or isinstance(end, complex)
-    d = dtype or (dtypes.default_dtype.to_complex() if is_complex else dtypes.default_dtype)
-    if is_complex and d.kind != "c":
-        raise RuntimeError(f"torch.linspace(): inferred dtype complex can't be safely cast to passed dtype {d}")
+    d = _spaced_type("linspace", dtype, start, end)
+    if d.kind == "b":
+        raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
     c = np.dtype("complex128" if d.kind == "c" else "float64")
     if d.kind in "ui":
         start, end = (_fitting(x, d) for x in (start, end))
@@ -306,7 +309,7 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
 def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     _check_steps("logspace", steps)
     start, end = (_endpoint(x) for x in (start, end))
-    d = dtype or dtypes.default_dtype
+    d = _spaced_type("logspace", dtype, start, end)
     wide = dtypes.complex128 if d.kind == "c" else dtypes.float64
     base = base.item() if isinstance(base, Tensor) else base
 
@@ -426,8 +429,8 @@ def _to_numpy(data, dtype: DType | None) -> tuple[np.ndarray, DType]:
     if wanted.kind in "ui":
         info = np.iinfo(wanted.numpy)
         for v in values:
-            if isinstance(v, complex):
-                raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
+            if isinstance(v, complex) or v != v or v in (math.inf, -math.inf):
+                raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow: {v}")
             v = int(v)
             if not info.min <= v <= info.max and not (wanted.kind == "u" and v >= -info.max):
                 raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow: {v}")

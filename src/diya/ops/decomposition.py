@@ -128,7 +128,20 @@ def _infer_lu(attrs, x: Type):
     return x, type_of((*batch, min(m, n)), int32), type_of(batch, int32)
 
 
-LU = host("linalg.lu_factor", _infer_lu, lambda attrs, x: lu_array(x))
+def _refusing(name: str, interpret: Callable) -> Callable:
+    """``interpret``, whose last result counts zero pivots from 1; it raises where there is one."""
+    def run(attrs, x):
+        out = interpret(attrs, x)
+        code = int(np.max(out[-1], initial=0))
+        if code:
+            raise LinAlgError(f"{name}: the diagonal element {code} of the factor is zero, so that solving with it divides by "
+                              f"zero; {name}_ex gives the factors nevertheless.")
+        return out
+    return run
+
+
+LU = host("linalg.lu_factor_ex", _infer_lu, lambda attrs, x: lu_array(x))
+LU_CHECKED = host("linalg.lu_factor", _infer_lu, _refusing("linalg.lu_factor", lambda attrs, x: lu_array(x)), faults=True)
 
 
 def _interpret_permutation(m, pivots):
@@ -197,9 +210,11 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False):
     return LUFactorEx(*calls(LU, None, matrices("linalg.lu_factor", A), columns=(0,)))
 
 
-@operator("linalg.lu_factor", method=False)
+@operator("linalg.lu_factor", method=False, grad=_lu_grad, inputs=("A",))
 def lu_factor(A, *, pivot=True):
-    return LUFactor(*lu_factor_ex(A, pivot=pivot)[:2])
+    """`lu_factor_ex` without ``info``; raises LinAlgError where a pivot is zero."""
+    _pivoting("linalg.lu_factor", pivot)
+    return LUFactor(*calls(LU_CHECKED, None, matrices("linalg.lu_factor", A), columns=(0,))[:2])
 
 
 PLUnpacked = namedtuple("lu_unpack", ["P", "L", "U"])
@@ -702,7 +717,12 @@ def _interpret_ldl(hermitian, x):
     return out.reshape(x.shape), pivots.reshape(x.shape[:-1]), info.reshape(x.shape[:-2])
 
 
-LDL = host("linalg.ldl_factor", lambda attrs, x: (x, type_of(x.shape[:-1], int32), type_of(x.shape[:-2], int32)), _interpret_ldl)
+def _infer_ldl(attrs, x: Type) -> tuple[Type, Type, Type]:
+    return x, type_of(x.shape[:-1], int32), type_of(x.shape[:-2], int32)
+
+
+LDL = host("linalg.ldl_factor_ex", _infer_ldl, _interpret_ldl)
+LDL_CHECKED = host("linalg.ldl_factor", _infer_ldl, _refusing("linalg.ldl_factor", _interpret_ldl), faults=True)
 LDLFactor = namedtuple("ldl_factor", ["LD", "pivots"])
 LDLFactorEx = namedtuple("ldl_factor_ex", ["LD", "pivots", "info"])
 
@@ -715,7 +735,9 @@ def ldl_factor_ex(A, *, hermitian=False, check_errors=False):
 
 @operator("linalg.ldl_factor", method=False, differentiable=False)
 def ldl_factor(A, *, hermitian=False):
-    return LDLFactor(*ldl_factor_ex(A, hermitian=hermitian)[:2])
+    """`ldl_factor_ex` without ``info``; raises LinAlgError where a pivot is zero."""
+    packed = calls(LDL_CHECKED, bool(hermitian), matrices("torch.linalg.ldl_factor", A.detach(), True), columns=(0,))
+    return LDLFactor(*packed[:2])
 
 
 def _interpret_ldl_solve(hermitian, ld, pivots, b):

@@ -9,7 +9,7 @@ from ..tensor import Tensor, wrap_dim
 from .compose import also, widened
 from .elementwise import where
 from .norm import norm
-from .record import operator, result_type
+from .record import _long_name, operator, result_type
 
 
 @operator("nn.functional.pairwise_distance", method=False, out=False)
@@ -25,7 +25,7 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """The cosine of the angle between vectors along ``dim``, with norms no smaller than ``eps``."""
     d = result_type(x1, x2)
-    if d.kind not in "fc":
+    if d.kind != "f":
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {d}")
     broadcast_shapes(x1.shape, x2.shape)
     a, b = (x if x.dtype.kind == "f" else x.to(d) for x in (x1, x2))
@@ -74,6 +74,9 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
         raise RuntimeError(f"cdist only supports non-negative p values, got {p}")
     if x1.dtype.kind != "f" or x2.dtype.kind != "f":
         raise RuntimeError(f"cdist only supports floating-point dtypes, got {x1.dtype} and {x2.dtype}")
+    if x1.dtype is not x2.dtype:
+        raise RuntimeError(f"expected scalar type {_long_name(x1.dtype)} but found {_long_name(x2.dtype)}: cdist's x1 and x2 have "
+                           f"one dtype")
     batch = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     shape = (*batch, x1.shape[-2], x2.shape[-2])
     if not math.prod(shape) or not x1.shape[-1]:

@@ -16,7 +16,7 @@ from ..graph import PRIMITIVES, infer_elementwise, infer_predicate, primitive, t
 from ..interpret import Ufunc
 from ..numerics import error
 from ..tensor import Tensor, from_node
-from .record import WrongArgument, beside_half, elementwise, is_number, only, operator, result_type
+from .record import WrongArgument, beside_half, element, elementwise, is_number, only, operator, result_type
 
 # -- primitives without an operator of their own name ------------------------------------------------------------------
 
@@ -117,20 +117,21 @@ _true_divide = elementwise("true_divide", DIV, ("input", "other"), kind="int_to_
 neg = elementwise("neg", _prim("neg", np.negative), bool_ok=False, aliases=("negative",), grad=dict(input=lambda g: -g))
 def _alpha(name: str, core):
     def scaled(input, other, alpha):
-        if (d := result_type(input, other)).itemsize == 2 and d.kind == "f":  # the result is rounded once
+        d = result_type(input, other)
+        if d.itemsize == 2 and d.kind == "f" and not isinstance(alpha, (bool, complex)):  # the result is rounded once
+            alpha = element(alpha, d)
             a, b, c = (x.to(d).to(dtypes.float32) if isinstance(x, Tensor) else from_node(engine.scalar(x, d)).to(dtypes.float32)
                        for x in (input, other, alpha))
             return core(a, b * c).to(d)
-        if isinstance(alpha, bool) and result_type(input, other) is not bool_ \
+        if isinstance(alpha, bool) and d is not bool_ \
                 or isinstance(alpha, complex) and not _is_complex(input, other):
             raise RuntimeError(f"{name}(): Boolean alpha only supported for Boolean results." if isinstance(alpha, bool) else
                                f"{name}(): for non-complex input tensors, argument alpha must not be a complex number.")
-        if isinstance(alpha, float) and result_type(input, other).kind not in "fc":
+        if isinstance(alpha, float) and d.kind not in "fc":
             raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        alpha = element(alpha, d)
         if isinstance(other, Tensor):
             other = other.to(d)  # a product that wraps or rounds does so in the result's type
-            if d.kind == "b":
-                alpha = bool(alpha)
         return core(input, other * alpha)
     return scaled
 
@@ -288,8 +289,11 @@ def pow(input, exponent):
         raise NotImplementedError("\"pow\" not implemented for 'Bool'")
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
         kind = input.dtype.kind
-        if kind in "ui" and isinstance(exponent, int) and exponent < 0:
-            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        if kind in "bui" and isinstance(exponent, int):
+            if exponent < 0:
+                raise RuntimeError("Integers to negative integer powers are not allowed.")
+            if kind != "b":
+                element(exponent, input.dtype)
         if kind in "fc" or isinstance(exponent, int) and kind != "b":
             if exponent == 2:
                 return _square.core(input)
@@ -480,6 +484,8 @@ def _choose(condition, input, other):
             raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
         condition = condition != 0
     compute = result_type(input, other)
+    if compute.kind in "ui":
+        input, other = (x if isinstance(x, Tensor) else element(x, compute) for x in (input, other))
     x, a = operand(input, compute)
     y, b = operand(other, compute)
     c = condition._value()
@@ -581,7 +587,7 @@ def _clamp_forward(input, min=None, max=None):
 
 
 def _number(value, d):
-    return from_node(engine.scalar(value, d))
+    return from_node(engine.scalar(element(value, d), d))
 
 
 def _clamp_grad(g, input, min, max):

@@ -169,9 +169,14 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         if mode != "sum":
             raise NotImplementedError(f"embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
                                       f"mode='sum' (got mode='{mode}'). Please open a feature request on GitHub.")
+        if per_sample_weights.dtype is not weight.dtype:
+            raise RuntimeError(f"Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 "
+                               f"'per_sample_weights'; but type {weight.dtype} does not equal {per_sample_weights.dtype}")
         if per_sample_weights.shape != input.shape:
             raise ValueError(f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then it must have "
                              f"the same shape as the input ({input.shape})")
+    if weight.dim() != 2:
+        raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.dim()}")
     padding = _padding(padding_idx, weight.shape[0], "padding_idx")
     at, bag, bags = _bag_rows("embedding_bag", _check_rows(input, weight.shape[0]), offsets, include_last_offset)
     if max_norm is not None:

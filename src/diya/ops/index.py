@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 from weakref import ref
 
@@ -17,7 +16,7 @@ from ..runtime.arrays import copy, empty
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, _from_array, assign, check_inplace, from_node, view_of, wrap_dim
 from .movement import _SELECT_RULE, _SLICE_RULE, cast, slice_dim
-from .record import is_number, operator
+from .record import element, is_number, operator
 
 # -- primitives --------------------------------------------------------------------------------------------------------
 
@@ -358,9 +357,7 @@ def setitem(self: Tensor, key, value) -> None:
     if not isinstance(value, Tensor):
         from .creation import tensor
         if isinstance(value, (int, float, complex)):
-            from .. import engine as e
-            value = from_node(e.scalar(value, view.dtype)) if not (isinstance(value, complex) and view.dtype.kind != "c") \
-                else tensor(value)
+            value = from_node(engine.scalar(element(value, view.dtype), view.dtype))
         else:
             value = tensor(value) if not isinstance(value, np.ndarray) else _from_array(np.array(value, order="C"))
     if value.dtype is not view.dtype:
@@ -480,26 +477,8 @@ def masked_fill(input, mask, value):
     else:
         if not is_number(value):
             raise TypeError(f"masked_fill(): argument 'value' must be Number or a 0-dim Tensor, not {type(value).__name__}")
-        if not _converts(value, input.dtype):
-            raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow: masked_fill got {value}")
-        value = int(value) if input.dtype.kind in "ui" else value
-        value = from_node(engine.scalar(value, input.dtype))
+        value = from_node(engine.scalar(element(value, input.dtype), input.dtype))
     return where(mask, value, input).contiguous()
-
-
-def _converts(value, d) -> bool:
-    """Whether PyTorch takes a Python number for an element of dtype ``d``: if it is none too large."""
-    if isinstance(value, complex):
-        return d.kind in "bc"
-    if d.kind in "ui":
-        bounds = np.iinfo(d.numpy)
-        return bounds.min <= value <= bounds.max
-    if d.kind != "f" or not math.isfinite(value):
-        return True
-    return abs(value) <= _LARGEST.get(d.name, math.inf)
-
-
-_LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38}
 
 
 def _masked_fill_(self, mask, value):

@@ -13,8 +13,8 @@ import numpy as np
 from .. import engine
 from ..autograd.modes import modes
 from ..autograd.tape import Rule, track
-from ..dtypes import bfloat16, can_cast, float16, int64
-from ..graph import Type, primitive, type_of
+from ..dtypes import bfloat16, can_cast, float16, int64, uint8
+from ..graph import Type, broadcast_shapes, primitive, type_of
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, from_node
 from .activation import log_softmax, logsigmoid
@@ -66,6 +66,13 @@ def _pair(name: str, input, target, warn: bool = True, wide: bool = True) -> tup
     return widened(input.to(d)), widened(target.to(d))
 
 
+def _check_fits(name: str, result, into: Tensor) -> None:
+    """Raises where PyTorch, which computes in the place of ``into``, cannot keep a result of that dtype there."""
+    if not can_cast(result, into.dtype):
+        raise RuntimeError(f"{name}: result type {_long_name(result)} can't be cast to the desired output type "
+                           f"{_long_name(into.dtype)}")
+
+
 def _half(*tensors: Tensor):
     """The half precision that a loss of these tensors is rounded to, None where there is none."""
     d = result_type(*tensors)
@@ -90,6 +97,9 @@ def _weighted(loss: Tensor, input: Tensor, weight, reduction: str, dtype, averag
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """|input − target|."""
     reduction = reduction_of(reduction, size_average, reduce)
+    for t in (input, target):
+        if isinstance(t, Tensor) and t.dtype.kind == "b":
+            raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported: l1_loss expects numbers")
     x, y = _pair("l1_loss", input, target)
     return _weighted((x - y).abs(), input, weight, reduction, _half(input, target), True)
 
@@ -137,10 +147,11 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 @shown_as("HuberLoss")
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """A parabola where |input − target| ≤ ``delta``, a line of slope ``delta`` beyond."""
-    if delta <= 0:
+    if not delta > 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
     reduction = reduction_of(reduction)
     x, y = _pair("huber_loss", input, target)
+    _check_fits("huber_loss", result_type(input, target), input)
     only("huber_cpu", "f", x)
     z = (x - y).abs()
     loss = z * z * 0.5
@@ -180,6 +191,11 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             raise RuntimeError(f"all elements of input should be between 0 and 1, got values from {a.min()} to {a.max()}: apply "
                                f"sigmoid first, or use binary_cross_entropy_with_logits")
     loss = _bce(x, y).to(input.dtype)
+    if weight is not None:
+        _check_fits("binary_cross_entropy", weight.dtype, input)
+        if broadcast_shapes(weight.shape, input.shape) != tuple(input.shape):
+            raise RuntimeError(f"output with shape {list(input.shape)} doesn't match the broadcast shape "
+                               f"{list(broadcast_shapes(weight.shape, input.shape))}: weight broadcasts to input")
     return reduced(loss if weight is None else loss * weight, reduction, input.dtype)
 
 
@@ -193,9 +209,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
     low = logsigmoid(input)
     loss = (1 - target) * input - (low if pos_weight is None else ((pos_weight - 1) * target + 1) * low)
-    if not can_cast(loss.dtype, target.dtype):  # PyTorch computes in the target's place
-        raise RuntimeError(f"result type {_long_name(loss.dtype)} can't be cast to the desired output type "
-                           f"{_long_name(target.dtype)}: binary_cross_entropy_with_logits expects a floating-point target")
+    _check_fits("binary_cross_entropy_with_logits", loss.dtype, target)
     loss = loss.to(target.dtype)
     return reduced(loss if weight is None else loss * weight, reduction)
 
@@ -206,6 +220,10 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     """log(1 + exp(−target · input)), for targets of 1 and −1."""
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = _pair("soft_margin_loss", input, target, warn=False, wide=False)
+    _check_fits("soft_margin_loss", result_type(x, y), x)
+    if broadcast_shapes(x.shape, y.shape) != tuple(x.shape):
+        raise RuntimeError(f"output with shape {list(x.shape)} doesn't match the broadcast shape "
+                           f"{list(broadcast_shapes(x.shape, y.shape))}: soft_margin_loss's target broadcasts to its input")
     z = -x * y
     return reduced(log1p(exp(z.to(x.dtype) if x.dtype.kind == "f" else z)), reduction)
 
@@ -261,6 +279,9 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
                           stacklevel=3)
         reduction = reduction_of(reduction, size_average, reduce)
     x, y = _pair("kl_div", input, target, warn=False, wide=input.dtype is target.dtype)
+    if target.dtype.kind != "f":
+        what = "Complex" if target.dtype.kind == "c" else "Integral"
+        raise RuntimeError(f"kl_div: {what} inputs not supported, got {target.dtype}")
     loss = exp(y) * (y - x) if log_target else _kl(x, y)
     if batch:
         loss = loss.sum()
@@ -284,6 +305,10 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
 @operator("nn.functional.gaussian_nll_loss", method=False, out=False)
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """The negative log likelihood of a normal distribution with mean ``input`` and variance ``var`` (at least ``eps``)."""
+    if not isinstance(var, (float, Tensor)):
+        raise TypeError(f"gaussian_nll_loss(): argument 'var' must be Tensor or float, not {type(var).__name__}")
+    if isinstance(var, Tensor) and var.dtype.kind != "f":
+        raise RuntimeError(f"gaussian_nll_loss: result type Float can't be cast to the desired output type {_long_name(var.dtype)}")
     if isinstance(input, Tensor) and result_type(input, target, var).kind not in "fc":
         raise RuntimeError(f"gaussian_nll_loss: result type Float can't be cast to {input.dtype}: use floating-point tensors")
     if isinstance(var, (int, float)):
@@ -331,7 +356,7 @@ _pick = with_rule("Gather", dict(input=_pick_grad), ("input", "target"))(_pick)
 
 def _check_classes(target: Tensor, classes: int, ignore_index: int) -> bool:
     """Raises for class numbers that are out of bounds, if they are known already. Whether they are."""
-    if target.dtype is not int64 and target.dtype.name not in ("uint8", "int32"):
+    if target.dtype is not int64 and target.dtype is not uint8:
         raise RuntimeError(f"expected scalar type Long but found {_long_name(target.dtype)}: class indices are int64 (or uint8), "
                            f"probabilities have the shape of the input")
     if not isinstance(target._storage.node.value, Buffer):
@@ -439,6 +464,16 @@ def _nll(input: Tensor, target: Tensor, weight, reduction: str, ignore_index: in
     return loss * (1 - smoothing) + smooth * (smoothing / classes)
 
 
+def _class_weight(input: Tensor, weight: Tensor | None) -> Tensor | None:
+    """The weights of the classes in the type computed in."""
+    if weight is None:
+        return None
+    if weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected scalar type {_long_name(input.dtype)} but found {_long_name(weight.dtype)}: weights have the "
+                           f"input's dtype")
+    return widened(weight)
+
+
 def _check_class_shapes(name: str, input: Tensor, target: Tensor) -> None:
     if not input.dim():
         raise ValueError(f"{name}: Expected 1 or more dimensions, got a 0-dimensional input")
@@ -463,7 +498,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
         target = target.reshape(()) if reduction != "none" else target
         if target.dim():
             input = input.unsqueeze(0)
-    return _nll(widened(input), target, None if weight is None else widened(weight), reduction, ignore_index).to(input.dtype)
+    return _nll(widened(input), target, _class_weight(input, weight), reduction, ignore_index).to(input.dtype)
 
 
 @operator("nn.functional.cross_entropy", method=False, out=False)
@@ -477,13 +512,13 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
     if not input.dim():
         raise RuntimeError("cross_entropy: input tensor should be 1D or more, got a 0-dimensional one")
     dim = 1 if input.dim() > 1 else 0
-    w = None if weight is None else widened(weight)
     if target.shape == input.shape:
         if target.dtype.kind != "f":
             raise RuntimeError(f"Expected floating point type for target with class probabilities, got {_long_name(target.dtype)}")
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
-        logp, y = log_softmax(widened(input), dim), widened(target)
+        logp, y, w = log_softmax(widened(input), dim), widened(target), None if weight is None else widened(weight)
+        out = result_type(*[x for x in (input, target, weight) if x is not None])
         classes = input.shape[dim]
         if label_smoothing:
             y = y * (1 - label_smoothing) + label_smoothing / classes
@@ -495,11 +530,12 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
             loss = loss * w.reshape([-1 if d == dim else 1 for d in range(input.dim())])
         loss = -loss.sum(dim)
         if reduction == "mean":
-            return (loss.sum() / (input.numel() // max(classes, 1))).to(input.dtype)
-        return reduced(loss, reduction, input.dtype)
+            return (loss.sum() / (input.numel() // max(classes, 1))).to(out)
+        return reduced(loss, reduction, out)
     _check_class_shapes("cross_entropy", input, target)
     if input.dim() == 1 and target.dim() == 1:
         input, dim = input.unsqueeze(0), 1
+    w = _class_weight(input, weight)
     return _nll(widened(input), target, w, reduction, ignore_index, label_smoothing, True).to(input.dtype)
 
 
@@ -532,6 +568,11 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
                          ignore_index=-100 if ignore_index is None else ignore_index)
 
 
+def _check_long(name: str, target: Tensor) -> None:
+    if target.dtype is not int64:
+        raise RuntimeError(f"{name}: expected scalar type Long but found {_long_name(target.dtype)}: class numbers are int64")
+
+
 def _positive(z: Tensor) -> Tensor:
     """``z`` where it is above 0, 0 elsewhere and for NaN."""
     return where(z > 0, z, number(0, z))
@@ -546,6 +587,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
         raise ValueError(f"only p == 1 and p == 2 supported, got {p}")
     if weight is not None and weight.dim() != 1:
         raise ValueError(f"weight must be one-dimensional, got size {list(weight.shape)}")
+    _check_long("multi_margin_loss", target)
     x = widened(input)
     single = x.dim() < 2
     x = x.reshape(1, -1) if single else x
@@ -559,7 +601,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     z = _positive(margin - _pick(x, y, 1).unsqueeze(1) + x)
     z = z * z if p == 2 else z
     if weight is not None:
-        z = z * widened(weight).index_select(0, y).unsqueeze(1)
+        z = z * _class_weight(input, weight).index_select(0, y).unsqueeze(1)  # type: ignore[union-attr]
     z = where(arange(classes) == y.unsqueeze(1), number(0, z), z)
     loss = z.sum(1) / classes
     if not loss.numel() and reduction == "mean":
@@ -577,6 +619,9 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     reduction = reduction_of(reduction, size_average, reduce)
     if target.shape != input.shape or input.dim() > 2:
         raise RuntimeError(f"inconsistent target size: expected {list(input.shape)} (1-D or 2-D), got {list(target.shape)}")
+    if input.dim() and not input.shape[-1]:
+        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}")
+    _check_long("multilabel_margin_loss", target)
     x, single = widened(input), input.dim() < 2
     x, y = (x.reshape(1, -1), target.reshape(1, -1)) if single else (x, target)
     classes = x.shape[1]

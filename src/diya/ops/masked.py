@@ -13,7 +13,7 @@ from .activation import log_softmax, softmax
 from .arithmetic import logaddexp
 from .elementwise import maximum, where
 from .norm import vector_norm
-from .record import operator
+from .record import only, operator
 from .reduce import amax, amin, argmax, argmin, logsumexp, prod
 from .reduce import sum as total
 from .scan import cumprod, cumsum
@@ -61,6 +61,9 @@ def _count(input: Tensor, mask: Tensor | None, dim, keepdim: bool) -> Tensor:
 def _reduction(name: str, reduce, identity, prepare=_cast):
     def masked(input, dim=None, *, keepdim=False, dtype=None, mask=None):
         x = prepare(input, dtype)
+        if identity is _lowest or identity is _highest:
+            if x.dtype.kind == "b":
+                raise NotImplementedError(f"identity of {name} on {x.dtype} input")
         return reduce(_filled(x, mask, identity(x.dtype)), () if dim is None else dim, keepdim)
     masked.__name__ = masked.__qualname__ = name
     return operator("masked." + name, method=False, out=False)(masked)
@@ -83,6 +86,8 @@ logsumexp_ = _reduction("logsumexp", lambda x, dim, keepdim: logsumexp(
 def _position(name: str, find, identity):
     def masked(input, dim=None, *, keepdim=False, dtype=None, mask=None):
         x = _cast(input, dtype)
+        if x.dtype.kind == "c":
+            raise TypeError(f"masked.{name} expects a real tensor, got {x.dtype}")
         return find(_filled(x, mask, identity(x.dtype)), dim, keepdim).to(x.dtype)  # PyTorch's type: not int64
     masked.__name__ = masked.__qualname__ = name
     return operator("masked." + name, method=False, out=False, differentiable=False)(masked)
@@ -94,6 +99,7 @@ argmax_, argmin_ = _position("argmax", argmax, _lowest), _position("argmin", arg
 def _running(name: str, run, identity):
     def masked(input, dim, *, dtype=None, mask=None):
         x = _cast(input, dtype)
+        only(f"{name}_out_cpu", "uifc", x)
         return run(_filled(x, mask, identity), dim, dtype=x.dtype)
     masked.__name__ = masked.__qualname__ = name
     return operator("masked." + name, method=False, out=False)(masked)
@@ -130,7 +136,9 @@ def _variance(input, dim, unbiased, correction, keepdim, dtype, mask) -> Tensor:
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
     x = _cast(input, dtype)
-    if x.dtype.kind in "bui":
+    if x.dtype.kind == "b":
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported: a masked variance is of numbers")
+    if x.dtype.kind in "ui":
         x = x.to(dtypes.float32)
     count = _count(x, mask, dim, True)
     centred = x - total(_filled(x, mask, 0), dim, True) / count

@@ -9,7 +9,7 @@ from ..autograd.tape import sum_to
 from ..graph import Affine, Contraction, broadcast_shapes
 from ..tensor import Tensor, check_inplace
 from .contraction import contract
-from .record import _long_name, operator, result_type, snapshot, write_inplace
+from .record import _long_name, element, operator, result_type, snapshot, write_inplace
 
 
 def _v(*index: int) -> tuple[Affine, ...]:
@@ -142,19 +142,11 @@ def _is_half(x: Tensor) -> bool:
     return x.dtype.itemsize == 2 and x.dtype.kind == "f"
 
 
-def _whole(x) -> int:
-    try:
-        return int(x)
-    except (TypeError, ValueError, OverflowError):
-        raise RuntimeError(f"value cannot be converted to type int64_t without overflow: {x}") from None
-
-
 def _scaled(x: Tensor, beta, product: Tensor, alpha, terms: int = 1) -> Tensor:
     """``beta`` x + ``alpha`` product, where each element of the product is the sum of so many terms."""
     if x.dtype is not product.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_long_name(x.dtype)} and {_long_name(product.dtype)}")
-    if product.dtype.kind in "biu":  # scales of integers are integers
-        beta, alpha = _whole(beta), _whole(alpha)
+    beta, alpha = element(beta, x.dtype), element(alpha, x.dtype)
     if alpha != 1 and terms:
         product = product * alpha
     if beta == 0:
@@ -183,7 +175,7 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
 
 @operator(inplace=True, takes="uifc")
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
-    if _is_half(input) and batch1.shape[0]:  # rounded after each, as PyTorch does
+    if input.dtype is batch1.dtype is batch2.dtype and _is_half(input) and batch1.shape[0]:  # rounded after each, as PyTorch does
         out = input
         for i, (a, b) in enumerate(zip(batch1.unbind(), batch2.unbind(), strict=True)):
             wide = [x.to(dtypes.float32) for x in (out, a, b)]
@@ -258,7 +250,9 @@ def linear(input, weight, bias=None):
                            f"{weight.shape[-1]}x{weight.shape[0]}): linear expects an input whose last dimension is "
                            f"{weight.shape[-1]}, got {list(input.shape)}")
     _same_dtype("linear", input, weight)
-    if bias is not None and bias.dtype is input.dtype and _is_half(input):  # rounded once, as PyTorch does
+    if bias is not None:
+        _same_dtype("linear", bias, weight)
+    if bias is not None and _is_half(input):  # rounded once, as PyTorch does
         return linear(*[x.to(dtypes.float32) for x in (input, weight, bias)]).to(input.dtype)
     if weight.dim() == 1:
         out = matmul(input, weight)

@@ -477,7 +477,13 @@ def broadcast_tensors(*tensors):
 @operator(method=False, out=False, differentiable=False)
 def broadcast_shapes(*shapes):
     from ..graph import broadcast_shapes as common
-    return Size(common(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+    shapes = tuple([(s,) if isinstance(s, int) else tuple(s) for s in shapes])
+    for s in (s for shape in shapes for s in shape):
+        if not isinstance(s, int):
+            raise TypeError(f"broadcast_shapes(): sizes must be ints, got {type(s).__name__}")
+        if s < 0:
+            raise ValueError(f"Attempting to broadcast a dimension with negative length! Got {s}")
+    return Size(common(*shapes))
 
 
 @operator(out=False)
@@ -792,7 +798,8 @@ def fill(input, value):
         if value.dim():
             raise RuntimeError(f"fill only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
         return value.to(input.dtype).expand(input.shape).clone()
-    return full_like_node(input, value)
+    from .record import element
+    return full_like_node(input, element(value, input.dtype))
 
 
 def full_like_node(input: Tensor, value) -> Tensor:
@@ -816,6 +823,8 @@ def zero_(input):
 
 @operator(out=False)
 def flip(input, *args, dims=None):
+    if (dims is None) == (not args):
+        raise TypeError(f"flip() expects dims, once: got {args} and dims={dims}")
     given = sizes_of(args if dims is None else [dims])
     dims = {wrap_dim(d, input.dim()) for d in given}
     if len(dims) != len(given):

@@ -17,7 +17,7 @@ from .compose import also, number, require_float, show, widened
 from .elementwise import maximum, rsqrt
 from .movement import laid_like
 from .norm import norm
-from .record import operator
+from .record import _long_name, not_int, operator
 from .ruled import ABSENT
 
 # -- the core ------------------------------------------------------------------------------------------------------------
@@ -94,6 +94,21 @@ def _check_channels(channels: int, **parameters: Tensor | None) -> None:
             raise RuntimeError(f"{argument} should contain {channels} elements not {t.numel()}")
 
 
+def _check_types(input: Tensor, *parameters: Tensor | None) -> None:
+    """Parameters are all of the input's dtype, or all float32 beside a half precision."""
+    given = [t for t in parameters if t is not None]
+    if not given:
+        return
+    expected = input.dtype if given[0].dtype is input.dtype else float32
+    for t in given:
+        if t.dtype is not expected:
+            raise RuntimeError(f"expected scalar type {_long_name(expected)} but found {_long_name(t.dtype)}: parameters and "
+                               f"running statistics have the input's dtype, or float32 beside a half-precision input")
+    if expected is not input.dtype and input.dtype not in (bfloat16, float16):
+        raise RuntimeError(f"mixed dtype (CPU): all inputs must share same datatype, got {input.dtype} with "
+                           f"parameters of {expected}")
+
+
 def _blend(running: Tensor, new: Tensor, momentum: float) -> None:
     """running ← (1 − momentum)·running + momentum·new, in place."""
     with no_grad():
@@ -128,6 +143,7 @@ def _batch_norm(input, weight, bias, running_mean, running_var, training, moment
         return input.clone(), input.new_zeros(0), input.new_zeros(0)
     channels = input.shape[1]
     _check_channels(channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_types(input, weight, bias, running_mean, running_var)
     shape = _per_channel(input.dim())
     x, w, b = widened(input), _wide(weight, shape), _wide(bias, shape)
     if training:
@@ -195,7 +211,10 @@ def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
     if not use_input_stats:
         return _batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)[0]
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
     _check_channels(input.shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_types(input, weight, bias, running_mean, running_var)
     shape = _per_channel(input.dim())
     out, mean, variance, _ = standardised(widened(input), tuple(range(2, input.dim())), _wide(weight, shape), _wide(bias, shape),
                                           eps, "NativeBatchNorm")
@@ -232,6 +251,7 @@ def _check_normalized(name: str, input: Tensor, normalized_shape, kinds: str = "
 
 def _layer_norm(input, normalized_shape, weight, bias, eps):
     dims = _check_normalized("LayerNormKernelImpl", input, normalized_shape, weight=weight, bias=bias)
+    _check_types(input, weight, bias)
     out, mean, _, scale = standardised(widened(input), dims, _wide(weight), _wide(bias), eps, "NativeLayerNorm")
     return out.to(input.dtype), mean, scale
 
@@ -267,6 +287,7 @@ def _group_norm(input, num_groups, weight, bias, eps):
             raise RuntimeError(f"Expected {argument} to be a vector of size equal to the number of channels in input, but got "
                                f"{argument} of shape {list(t.shape)} and input of shape {list(input.shape)}")
     require_float("GroupNormKernelImpl", input)
+    _check_types(input, weight, bias)
     size = channels // num_groups
     x = widened(input).reshape(batch, num_groups, size, math.prod(input.shape[2:]))
     out, mean, _, scale = standardised(x, (2, 3), _wide(weight, (num_groups, size, 1)), _wide(bias, (num_groups, size, 1)), eps,
@@ -292,6 +313,15 @@ def _torch_group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn
 @operator("native_group_norm", method=False, out=False)
 def native_group_norm(input, weight, bias, N, C, HxW, group, eps):
     """`group_norm`'s result with the means and 1/√(variance + eps)."""
+    for argument, value in (("N", N), ("C", C), ("HxW", HxW)):
+        if not isinstance(value, int):
+            not_int("native_group_norm", argument, value)
+    for argument, t in (("weight", weight), ("bias", bias)):
+        if t is not None and tuple(t.shape) != (C,):
+            raise RuntimeError(f"Expected {argument} to be a vector of size equal to the number of channels in input, but got "
+                               f"{argument} of shape {list(t.shape)} and C={C}")
+    if input.numel() != N * C * HxW:
+        raise RuntimeError(f"Expected X.numel() == N * C * HxW, got {input.numel()} and {N} * {C} * {HxW}")
     out, mean, scale, x = _group_norm(input, group, weight, bias, eps)
     if modes.grad and x.requires_grad:  # here they are results, on the tape
         mean, variance = _statistics(x, (2, 3))

@@ -31,6 +31,8 @@ def _chunk_cat(tensors, dim, num_chunks):
         raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
     if not all(x.numel() for x in tensors):
         raise RuntimeError("_chunk_cat expects non-empty tensor")
+    if any(x.dtype is not tensors[0].dtype for x in tensors):
+        raise RuntimeError("_chunk_cat expects all input tensors with the same dtype")
     dim = wrap_dim(dim, tensors[0].dim())
     if any(dim >= x.dim() for x in tensors):
         raise RuntimeError(f"_chunk_cat expects dim < ndim for all input tensors, got dim={dim}")

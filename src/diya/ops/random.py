@@ -239,8 +239,11 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
         shape = _like_sizes((size,), {})
         return _make(shape, lambda shape: _draw("normal", generator, shape, d, float(mean), float(std)), d, device, requires_grad)
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    if isinstance(std, Tensor) and std.dtype.kind == "c":
+        raise RuntimeError("normal expects standard deviation to be non-complex")
     d = dtype or tensors[0].dtype
     shape = broadcast_shapes(*(x.shape for x in tensors))
+    std = std.to(d) if isinstance(std, Tensor) else std
     return sampled(shape, lambda shape: _from_array(_draw("normal", generator, shape, d), d)) * std + mean
 
 

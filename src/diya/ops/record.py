@@ -11,6 +11,7 @@ the tape, and its rule (see `diya.autograd.tape`) stands for all of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from threading import Lock
@@ -505,6 +506,43 @@ def only(name: str, kinds: str, *tensors) -> None:
     for x in tensors:
         if isinstance(x, Tensor) and x._type.dtype.kind not in kinds:
             raise NotImplementedError(f'"{name}" not implemented for \'{_long_name(x._type.dtype)}\'')
+
+
+_LARGEST = {"float16": 65504.0, "float32": 3.4028234663852886e38, "float64": 1.7976931348623157e308}
+
+
+def element(value, d: DType):
+    """A Python number as an element of dtype ``d``. Raises RuntimeError where PyTorch's conversion overflows: integers beyond the
+    dtype's (−1 stands for the largest of an unsigned one), floats beyond its largest, complex numbers for real ones."""
+    value = getattr(value, "item", lambda: value)()
+    if isinstance(value, int) and not -2**63 <= value < 2**64:
+        raise OverflowError(f"int too big to convert: {value}")
+    if d.kind == "b":
+        return bool(value)
+    real = value
+    if isinstance(value, complex):
+        if d.kind == "c":
+            return value
+        real = value.real
+        fits = not value.imag
+    else:
+        fits = True
+    if d.kind in "ui":
+        low, high = (0 if d.kind == "u" else -2**(8 * d.itemsize - 1)), 2**(8 * d.itemsize - (d.kind == "i")) - 1
+        fits = fits and (-high if d.kind == "u" and isinstance(real, int) else low) <= real <= high
+        real = (int(real) - low) % 2**(8 * d.itemsize) + low if fits else real
+    elif d.itemsize > 2:  # the others are converted from double, with infinity for what is too large
+        fits = fits and (not math.isfinite(real) or abs(real) <= _LARGEST[d.to_real().name])
+    if not fits:
+        raise RuntimeError(f"value cannot be converted to type {d.name} without overflow: {value}")
+    return real
+
+
+def only_tensors(name: str, **arguments) -> None:
+    """Raises for an argument that is no tensor, where a number would be computed with as well."""
+    for argument, x in arguments.items():
+        if not isinstance(x, Tensor):
+            raise WrongArgument(f"{name}(): argument '{argument}' must be Tensor, not {type(x).__name__}", x)
 
 
 def not_int(name: str, argument: str, value) -> Any:

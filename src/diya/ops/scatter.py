@@ -14,7 +14,7 @@ from ..tensor import Tensor, from_node, wrap_dim
 from .elementwise import where
 from .index import _as_index, _check, check_index, check_now, gather, getitem, open_grid, operands, put_at, take_at
 from .movement import preserved
-from .record import WrongArgument, is_number, operator
+from .record import WrongArgument, element, is_number, only_tensors, operator
 
 _REDUCE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
@@ -75,7 +75,7 @@ def _scatter(name: str, input: Tensor, dim: int, index: Tensor, src, reduce: str
     if not isinstance(src, Tensor):
         if not is_number(src):
             raise WrongArgument(f"{name}(): argument 'src' must be Tensor or Number, not {type(src).__name__}", src)
-        src = from_node(engine.scalar(src, input.dtype)).expand(index.shape)
+        src = from_node(engine.scalar(element(src, input.dtype), input.dtype)).expand(index.shape)
         dim, index = _prepare(name, input, dim, index, None)
     else:
         dim, index = _prepare(name, input, dim, index, src)
@@ -136,11 +136,13 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):
 
 @operator(inplace=True)
 def scatter_add(input, dim, index, src):
+    only_tensors("scatter_add", src=src)
     return _scatter("scatter_add", input, dim, index, src, "sum")
 
 
 @operator(inplace=True)
 def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
+    only_tensors("scatter_reduce", src=src)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     base = input
@@ -175,7 +177,8 @@ def _highest(d):
 def _along(name: str, input: Tensor, dim: int, index: Tensor):
     index = check_index(name, index)
     if index.dim() > 1:
-        raise IndexError(f"{name}(): Index should have dimension 1 or 0 (got {index.dim()})")
+        kind = RuntimeError if name == "index_fill" else IndexError
+        raise kind(f"{name}(): Index should have dimension 1 or 0 (got {index.dim()})")
     return wrap_dim(dim, input.dim()), index.reshape(-1)
 
 
@@ -197,7 +200,7 @@ def index_add(input, dim, index, source, *, alpha=1):
     if source.dtype is not input.dtype:
         raise RuntimeError(f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same scalar type")
     if alpha != 1:
-        source = source * alpha
+        source = source * element(alpha, input.dtype)
     if not input.dim():
         return index_add(input.reshape(1), 0, index, source.reshape(-1)).reshape(())
     if source.dim() == 0:
@@ -222,10 +225,13 @@ def index_copy(input, dim, index, source):
         return index_copy(input.reshape(1), 0, index, source.reshape(-1)).reshape(())
     if source.dim() == 0:
         source = source.reshape([1] * input.dim())
+    if source.dim() != input.dim():
+        raise IndexError(f"index_copy_(): When source and destination are not scalars, their dimensionality must match. Source "
+                         f"dimensionality ({source.dim()}), destination dimensionality ({input.dim()})")
+    _same_but(dim, "index_copy_", input, source)
     if source.shape[dim] != index.numel():
         raise IndexError(f"index_copy_(): Number of indices ({index.numel()}) should be equal to source.size(dim) "
                          f"({source.shape[dim]})")
-    _same_but(dim, "index_copy_", input, source)
     out = put_at(_front(input, dim), [index], _front(source, dim), False)
     return out.movedim(0, dim).contiguous() if dim else out
 
@@ -243,7 +249,7 @@ def index_fill(input, dim, index, value):
     else:
         if isinstance(value, complex) and input.dtype.kind != "c":
             raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-        value = from_node(engine.scalar(value, input.dtype))
+        value = from_node(engine.scalar(element(value, input.dtype), input.dtype))
     if not input.dim():
         return index_fill(input.reshape(1), 0, index, value).reshape(())
     filled = put_at(input.new_zeros(input.shape[dim], dtype=bool_), [index], input.new_ones((), dtype=bool_), False)

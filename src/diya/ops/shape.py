@@ -344,6 +344,8 @@ def select_scatter(input, src, dim, index):
 
 @operator()
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+    if step <= 0:
+        raise RuntimeError(f"slice step must be positive, got {step}")
     return _scatter_into(input, src, slice_dim(_template(input), wrap_dim(dim, input.dim()), start, end, step))
 
 
@@ -395,7 +397,13 @@ for _name in ("alias", "as_strided", "diagonal", "expand", "permute", "select", 
     _copying(_name + "_copy", (lambda x: x) if _name == "alias" else (lambda x: x.detach()) if _name == "detach"
              else _viewed if _name == "view" else getattr(movement, _name))
 _copying("unfold_copy", movement.unfold)
-operator("narrow_copy")(lambda input, dim, start, length: _dense(movement.narrow(input, dim, start, length)))
+@operator()
+def narrow_copy(input, dim, start, length):
+    if dim >= input.dim() > 0:
+        raise RuntimeError(f"narrow_copy(): dim {dim} is out of range for a tensor of {input.dim()} dimensions")
+    return _dense(movement.narrow(input, dim, start, length))
+
+
 operator("slice_copy", method=False)(lambda input, dim=0, start=None, end=None, step=1: _dense(slice_dim(
     input, wrap_dim(dim, input.dim()), start, end, step)))
 
@@ -457,6 +465,8 @@ def unravel_index(indices, shape):
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if indices.dtype.kind not in "ui":
         raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if any(s < 0 for s in shape):
+        raise ValueError(f"'shape' cannot have negative values, but got {shape}")
     indices = indices.to(dtypes.int64)
     if not shape:
         return ()

@@ -16,7 +16,7 @@ from ..tensor import Tensor, _from_array, from_node, wrap_dim
 from .elementwise import maximum, minimum, where
 from .index import elements, gather, grid, put_at
 from .movement import preserved
-from .record import WrongArgument, is_number, not_int, only, operator
+from .record import WrongArgument, _long_name, is_number, not_int, only, only_tensors, operator
 from .reduce import amax, amin, argmax, argmin
 
 PICK = primitive("pick", "pick", lambda i, types: types[i], interpret=lambda i, values: values[i])
@@ -353,6 +353,8 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     _no_complex("searchsorted_out_cpu", sorted_sequence)
     _no_complex("searchsorted_out_cpu", values)
     d = dtypes.promote_types(sorted_sequence.dtype, values.dtype)
+    if sorter is not None and sorter.dtype is not int64:
+        raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {_long_name(sorter.dtype)}")
     edges = sorted_sequence.gather(-1, sorter) if sorter is not None else sorted_sequence
     if edges.dim() > 1 and edges.shape[:-1] != values.shape[:-1]:
         raise RuntimeError(f"torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
@@ -462,9 +464,12 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     for x in (elements, test_elements):
         if not isinstance(x, Tensor) and not is_number(x):
             raise WrongArgument(f"isin(): expected Tensors or one Number, not {type(x).__name__}", x)
+    if not isinstance(elements, Tensor):
+        only_tensors("isin", test_elements=test_elements)
     a, b = as_tensor(elements), as_tensor(test_elements)
-    if a.dtype.kind == "c" or b.dtype.kind == "c":
-        raise RuntimeError("Unsupported input type encountered for isin(): complex")
+    for x in (a, b):
+        if x.dtype.kind in "bc":
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {_long_name(x.dtype)}")
     found = np.isin(_numbers(a), _numbers(b), invert=invert)
     return _as(found, bool_)
 
@@ -473,6 +478,8 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
 def nonzero_static(input, *, size, fill_value=-1):
     if size < 0:
         raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
+    if not isinstance(fill_value, int):
+        not_int("nonzero_static", "fill_value", fill_value)
     found = input.nonzero()[:size].contiguous()
     if found.shape[0] < size:
         from .movement import cat

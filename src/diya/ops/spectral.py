@@ -349,6 +349,8 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
     """The inverse of `stft`, by overlap and add, divided by the windows' squared sum."""
     if input.dtype.kind != "c":
         raise RuntimeError("istft requires a complex-valued input tensor matching the output from stft with return_complex=True.")
+    if window is not None and window.dtype.kind == "c" and not return_complex:
+        raise RuntimeError("Complex windows are incompatible with return_complex=False")
     if input.dim() not in (2, 3):
         raise RuntimeError(f"istft: expected a tensor with 2 or 3 dimensions, got {input.dim()}")
     hop_length = n_fft // 4 if hop_length is None else hop_length

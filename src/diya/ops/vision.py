@@ -16,7 +16,7 @@ from .index import take_at
 from .matmul import matmul
 from .movement import _strided_op, cat, constant, flip, fold, laid_like, stack, write
 from .pooling import _adaptive_avg_pool, weighted_windows
-from .record import _long_name, operator
+from .record import _long_name, element, operator
 
 # -- padding -----------------------------------------------------------------------------------------------------------
 
@@ -111,13 +111,15 @@ def constant_pad_nd(input, pad, value=0):
     if len(pad) > 2 * input.dim():
         raise RuntimeError(f"Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
                            f"{len(pad)} while the input has {input.dim()} dimensions.")
-    return constant_pad(input, [int(p) for p in pad], value)
+    return constant_pad(input, [int(p) for p in pad], element(value, input.dtype))
 
 
 # -- patches ---------------------------------------------------------------------------------------------------------------
 
 
 def _pair(value, name: str) -> tuple[int, int]:
+    if isinstance(value, str):
+        raise TypeError(f"{name} must be tuple of ints, not str")
     pair = (value, value) if isinstance(value, int) else tuple(int(v) for v in value)
     if len(pair) == 1:
         pair *= 2
@@ -588,6 +590,9 @@ def bilinear(input1, input2, weight, bias=None):
                            f"{list(weight.shape)}")
     if bias is not None and bias.shape[0] != weight.shape[0]:
         raise RuntimeError(f"bilinear(): bias size does not match weight size: got {list(bias.shape)} and {list(weight.shape)}")
+    given = [t for t in (input1, input2, weight, bias) if t is not None]
+    if any(t.dtype is not weight.dtype for t in given):
+        raise RuntimeError(f"All tensors must have the same dtype, got {', '.join(str(t.dtype) for t in given)}")
     lead = tuple(input1.shape[:-1])
     a, b, w = (x.reshape(-1, x.shape[-1]) for x in (input1, input2, weight))  # half precisions are rounded after each step
     outputs = weight.shape[0]
