@@ -301,7 +301,7 @@ def _random_(self, *args, generator=None, **kwargs):
     """Fills with integers from [from, to), or from all that the dtype holds."""
     low, high = kwargs.get("from"), kwargs.get("to")
     if len(args) == 1:
-        low, high = 0, args[0]
+        low, high = (0, args[0]) if high is None else (args[0], high)
     elif len(args) == 2:
         low, high = args
     if low is None and high is None:

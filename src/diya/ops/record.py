@@ -135,7 +135,7 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
             try:
                 result = function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
-                raise _wrong_argument(name, function, args, kwargs, error) from None
+                result = _otherwise(call, name, function, args, kwargs, error)
             except engine.DataDependent as error:
                 result = _one_by_one(call, args, kwargs, error)
             return result if out is None else write_out(name, out, result)
@@ -151,7 +151,7 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
             try:
                 return function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
-                raise _wrong_argument(name, function, args, kwargs, error) from None
+                return _otherwise(call, name, function, args, kwargs, error)
             except engine.DataDependent as error:
                 return _one_by_one(call, args, kwargs, error)
     return call
@@ -179,6 +179,15 @@ def _torch_names(function: Callable, kwargs: dict) -> dict:
         known = _OF_NUMPY.get(given, given)
         return given if given in own or known not in own else known
     return {name(key): value for key, value in kwargs.items()}
+
+
+def _otherwise(call: Callable, name: str, function: Callable, args: tuple, kwargs: dict, error):
+    """A call that did not fit: in the spelling that the operator has, or raises what is wrong with it."""
+    from .spellings import respelled
+    other = respelled(name, args, kwargs) if isinstance(error, TypeError) and not isinstance(error, WrongArgument) else None
+    if other is None:
+        raise _wrong_argument(name, function, args, kwargs, error) from None
+    return call(*other[0], **other[1])
 
 
 def _one_by_one(call: Callable, args: tuple, kwargs: dict, error):
