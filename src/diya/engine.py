@@ -204,8 +204,34 @@ class NotCapturable(BaseException):
 def unknown(positions, check: Callable) -> None:
     """``positions``, a tensor, cannot be checked at the user's line, as they are not known yet. Of a captured call they are known
     when it is made: ``check(tensor)`` raises then for those that come from outside."""
+    if watching is not None:
+        watching.note_check(positions, check, True)
     if capturing is not None:
         capturing.checked_later(positions, check)
+
+
+watching: Any = None  # who watches the call of an operator, to record it again without its Python: see diya.ops.again
+
+
+def looked() -> None:
+    """What is recorded now depends on a value, on whether one is known, or on chance: other calls may record other things."""
+    if watching is not None:
+        watching.looked = True
+
+
+def checked(tensor, check: Callable, needed: bool = True) -> None:
+    """Does ``check(tensor)``, which raises for values that are wrong, if they are known. ``needed``: whether what is recorded
+    depends on their being known."""
+    global watching
+    watch, watching = watching, None
+    known = isinstance(tensor._storage.node.value, Buffer)
+    try:
+        if known:
+            check(tensor)
+    finally:
+        watching = watch
+    if watch is not None:
+        watch.note_check(tensor, check, needed)
 
 
 drawing: Any = None    # who draws random numbers instead of the generators: the session, or a call that is made again
@@ -253,6 +279,8 @@ def leaf(buffer: Buffer, type: Type) -> Node:
     node = Node(leaf_signature(type), type, (), buffer)
     if capturing is not None:
         capturing.leaves.add(node)
+    if watching is not None:
+        watching.constants.add(node)
     return node
 
 
@@ -264,6 +292,8 @@ def leaf_of(base: Node, offset: int, type: Type) -> Node:
 
 def observe(node: Node) -> Buffer:
     """The node's buffer, running what is pending if it has none yet. Raises what running it raised."""
+    if watching is not None:
+        watching.looked = True
     value = node.value
     if value is None:
         if capturing is not None:

@@ -164,6 +164,7 @@ class Generator:
 
     def _source(self, n: int) -> Any:
         """What words come from, ``n`` of which are about to be drawn."""
+        engine.looked()
         if engine.capturing is not None:
             engine.capturing.draws_from(self)
         if self._words is None:
@@ -235,6 +236,7 @@ class Generator:
 
     def philox_state(self, n: int) -> tuple[int, int]:
         """Reserves ``n`` words of the counter-based stream: the (seed, offset) at which ``philox`` finds them."""
+        engine.looked()
         if engine.capturing is not None:
             engine.capturing.draws_from(self)
         with self._lock:

@@ -129,9 +129,9 @@ class Capture:
     def __exit__(self, *_) -> None:
         engine.sealed = self.outer
 
-    def recording(self, results: list[Node]) -> Recording | None:
-        """What was recorded for ``results``; None if it depends on more than the inputs and numbers."""
-        return cut(engine.recorded_since(self.mark), self.inputs, results)
+    def recording(self, results: list[Node], constants: Container[Node] = ()) -> Recording | None:
+        """What was recorded for ``results``; None if it depends on more than the inputs, numbers and ``constants``."""
+        return cut(engine.recorded_since(self.mark), self.inputs, results, constants)
 
 
 def cut(recorded: list[Node] | None, inputs: list[Node], results: list[Node], constants: Container[Node] = ()) -> Recording | None:

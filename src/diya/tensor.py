@@ -224,6 +224,7 @@ class Tensor:
 
     def _array_of(self, node: Node) -> np.ndarray:
         """This tensor's elements as a strided numpy view of a materialised storage node."""
+        engine.looked()
         type = self._type
         d = type.dtype
         if not type.numel:

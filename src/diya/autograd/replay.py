@@ -63,11 +63,10 @@ def read(root: GradNode, nr: int, g) -> Tape | None:
             add(fn.types)
             params = fn.params
             if params:
-                if params.__class__ is not Parameters:
-                    params = frozen(tuple(params.items()))
-                    if params is None:
-                        return None
-                add(params)
+                key = params.key if params.__class__ is Parameters else frozen(tuple(params.items()))
+                if key is None:
+                    return None
+                add(key)
             for _, s in fn.saved:
                 if s.hooks is not None or s.storage.version != s.version:
                     return None

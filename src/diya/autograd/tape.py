@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import engine
+from ..recording import frozen
 from .modes import modes
 
 SECOND_TIME = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
@@ -66,10 +67,14 @@ def _argument_names(f: Callable) -> tuple[str, ...]:
 
 
 class Parameters(dict):
-    """Arguments of a rule; one object for all equal ones, so that it serves as a key itself."""
+    """Arguments of a rule that never change. ``key``: what they are as part of a key."""
 
-    __slots__ = ()
+    __slots__ = ("key",)
     __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.key = frozen(tuple(self.items())) or self
 
 
 class SavedTensor:

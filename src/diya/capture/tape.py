@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ..autograd.stencil import NotRepeatable, check_repeatable, kept
 from ..autograd.tape import GradNode, NodeBase, SavedOutputs, SavedTensor, edge_of
 from ..engine import NotCapturable
 from ..graph import Node
@@ -38,10 +39,13 @@ class Tape:
         self.plain = not any(fn.levels for fn in self.nodes)  # whether it can be made again for other values
         if self.plain:
             for fn in self.nodes:
-                _check(fn)
-        kept = [s for fn in self.nodes for s in _kept(fn)]
-        self.saved = list(dict.fromkeys([s.node for s in kept]))
-        self.places = {s: Place(*storages[id(s.storage)], s.version) for s in kept if id(s.storage) in storages}
+                try:
+                    check_repeatable(fn)
+                except NotRepeatable as error:
+                    raise NotCapturable(str(error)) from None
+        saved = [s for fn in self.nodes for s in kept(fn)]
+        self.saved = list(dict.fromkeys([s.node for s in saved]))
+        self.places = {s: Place(*storages[id(s.storage)], s.version) for s in saved if id(s.storage) in storages}
         self.watched = sorted(dict.fromkeys(self.places.values()))  # memory that must not be written to before backward
 
     def reach(self, outputs: Iterable[int]) -> set:
@@ -57,7 +61,7 @@ class Tape:
 
     def shared(self) -> list[set[int]]:
         """For each output: those whose backward needs values that its own lets go of."""
-        keeping = [{fn for fn in self.reach([k]) if _kept(fn)} for k in range(len(self.roots))]
+        keeping = [{fn for fn in self.reach([k]) if kept(fn)} for k in range(len(self.roots))]
         return [{j for j, other in enumerate(keeping) if own & other} for own in keeping]
 
     def again(self, values: list[Node], versions: list[tuple[Storage, int]], edges: tuple, sequence: int,
@@ -71,7 +75,7 @@ class Tape:
         def edge(e: Any) -> Any:
             return None if e is None else edges[self.ends[e]] if e in self.ends else (made[e[0]], e[1])
 
-        def kept(s: SavedTensor) -> SavedTensor:
+        def copied(s: SavedTensor) -> SavedTensor:
             copy = object.__new__(SavedTensor)
             copy.node, copy.type, copy.edge, copy.hooks = value_of[s.node], s.type, edge(s.edge), None
             copy.storage, copy.version = version_at.get(self.places.get(s)) or (Storage(copy.node), 0)  # type: ignore[arg-type]
@@ -85,35 +89,10 @@ class Tape:
             if fn in gone:
                 copy.release()
                 continue
-            copy.saved = [(k, kept(s)) for k, s in fn.saved]
+            copy.saved = [(k, copied(s)) for k, s in fn.saved]
             if isinstance(fn.saved_out, SavedOutputs):
                 copy.saved_out = object.__new__(SavedOutputs)
-                copy.saved_out.items = [kept(s) for s in fn.saved_out.items]
+                copy.saved_out.items = [copied(s) for s in fn.saved_out.items]
             elif fn.saved_out is not None:
-                copy.saved_out = kept(fn.saved_out)
+                copy.saved_out = copied(fn.saved_out)
         return [edge(e) for e in self.roots]
-
-
-def _kept(fn: GradNode) -> list[SavedTensor]:
-    out = getattr(fn, "saved_out", None)
-    return [s for _, s in fn.saved or ()] + ([] if out is None else out.items if isinstance(out, SavedOutputs) else [out])
-
-
-def _check(fn: NodeBase) -> None:
-    """Raises NotCapturable for a node that cannot be made again for other values."""
-    if type(fn) is not GradNode or fn.hooks or fn.pre_hooks or fn.tensor_hooks or fn.retained:
-        raise NotCapturable(f"leaves {fn.name()} on the tape, or hooks")
-    rules = fn.rule.grad.values() if isinstance(fn.rule.grad, dict) else [fn.rule.grad]
-    if _has_values((fn.params, [_variables(rule) for rule in rules])):
-        raise NotCapturable(f"leaves {fn.name()} on the tape, which holds values")
-
-
-def _variables(rule: Callable) -> list:
-    """What a function has from around it."""
-    return [c.cell_contents for c in getattr(rule, "__closure__", None) or ()]
-
-
-def _has_values(x: Any) -> bool:
-    if isinstance(x, dict):
-        x = list(x.values())
-    return any(map(_has_values, x)) if isinstance(x, (tuple, list)) else isinstance(x, (Tensor, Node))

@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 import diya
 
+from ..ops import again
 from ..tensor import Tensor
 
 __all__ = ["Parameter", "UninitializedParameter", "is_lazy", "Buffer", "UninitializedBuffer",
@@ -61,6 +62,9 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
     def __reduce_ex__(self, protocol):
         return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
+
+
+again.TENSORS.add(Parameter)
 
 
 def _rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks) -> Parameter:

@@ -38,18 +38,21 @@ _rows = with_rule("Embedding", dict(weight=lambda g, input, shape, padding_idx, 
     g, input, shape, padding_idx, scale_grad_by_freq)), ("weight", "input"))(_rows)
 
 
+def _check_bounds(input: Tensor, rows: int) -> None:
+    if input.numel():
+        a = input._array_of(input._storage.node)
+        low, high = int(a.min()), int(a.max())
+        if low < 0 or high >= rows:
+            raise IndexError(f"index out of range in self: {low if low < 0 else high}, in a table of {rows} rows (0 to {rows - 1})")
+
+
 def _check_rows(input: Tensor, rows: int) -> Tensor:
     """Row numbers as int64. What is out of range raises here if it is known already, else when the lookup runs."""
     if input.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but "
                            f"got {_long_name(input.dtype)} instead (while checking arguments for embedding)")
     if isinstance(input._storage.node.value, Buffer):
-        if input.numel():
-            a = input._array_of(input._storage.node)
-            low, high = int(a.min()), int(a.max())
-            if low < 0 or high >= rows:
-                raise IndexError(f"index out of range in self: {low if low < 0 else high}, in a table of {rows} rows (0 to "
-                                 f"{rows - 1})")
+        engine.checked(input, lambda x: _check_bounds(x, rows))
         return input.to(int64)
     engine.unknown(input, lambda x: _check_rows(x, rows))
     return where(input < 0, rows, input).to(int64)  # a negative number would count from the end
@@ -110,6 +113,8 @@ def one_hot(tensor, num_classes=-1):
     if tensor.dtype is not int64:
         raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, got {_long_name(tensor.dtype)}Tensor")
     known = isinstance(tensor._storage.node.value, Buffer) or num_classes <= 0
+    if not known:
+        engine.looked()
     if not tensor.numel():
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor." if num_classes == -1 else

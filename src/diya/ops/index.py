@@ -42,6 +42,9 @@ _last_checked: tuple = (None, None)  # an index that was found to be within [0, 
 def check_now(index: Tensor, size: int, dim: int, least: int | None = None) -> None:
     """Bounds at the user's line, where the positions are known already (a batch of labels, a constant)."""
     global _last_checked
+    if engine.watching is not None:
+        engine.checked(index, lambda x: check_now(x, size, dim, least))
+        return
     storage = index._storage
     node = storage.node
     if node.value.__class__ is Buffer:

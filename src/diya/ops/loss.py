@@ -172,6 +172,14 @@ _bce = with_rule("BinaryCrossEntropy", dict(
     target=lambda g, input: g * (log1p(-input) - log(input))), ("input", "target"))(_bce)
 
 
+def _check_probabilities(input: Tensor) -> None:
+    if input.numel() and input.dtype.numpy == input.dtype.compute:
+        a = input._array_of(input._storage.node)
+        if not ((a >= 0) & (a <= 1)).all():
+            raise RuntimeError(f"all elements of input should be between 0 and 1, got values from {a.min()} to {a.max()}: apply "
+                               f"sigmoid first, or use binary_cross_entropy_with_logits")
+
+
 @operator("nn.functional.binary_cross_entropy", method=False, out=False, takes="f")
 @shown_as("BinaryCrossEntropy")
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
@@ -184,12 +192,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
         raise RuntimeError(f"Found dtype {_long_name(target.dtype)} but expected {_long_name(input.dtype)}: convert the target "
                            f"with .to(input.dtype)")
     x, y = _pair("binary_cross_entropy", input, target)
-    known = input._storage.node.value
-    if isinstance(known, Buffer) and input.numel() and input.dtype.numpy == input.dtype.compute:
-        a = input._array_of(input._storage.node)
-        if not ((a >= 0) & (a <= 1)).all():
-            raise RuntimeError(f"all elements of input should be between 0 and 1, got values from {a.min()} to {a.max()}: apply "
-                               f"sigmoid first, or use binary_cross_entropy_with_logits")
+    engine.checked(input, _check_probabilities, needed=False)
     loss = _bce(x, y).to(input.dtype)
     if weight is not None:
         _check_fits("binary_cross_entropy", weight.dtype, input)
@@ -302,6 +305,11 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
     return reduced(loss, reduction)
 
 
+def _check_variance(var: Tensor) -> None:
+    if var.numel() and var.dtype.numpy == var.dtype.compute and (var._array_of(var._storage.node) < 0).any():
+        raise ValueError("var has negative entry/entries")
+
+
 @operator("nn.functional.gaussian_nll_loss", method=False, out=False)
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """The negative log likelihood of a normal distribution with mean ``input`` and variance ``var`` (at least ``eps``)."""
@@ -315,10 +323,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = input.new_full(input.shape, float(var))
-    known = var._storage.node.value
-    if isinstance(known, Buffer) and var.numel() and var.dtype.numpy == var.dtype.compute:
-        if (var._array_of(var._storage.node) < 0).any():
-            raise ValueError("var has negative entry/entries")
+    engine.checked(var, _check_variance, needed=False)
     if var.shape != input.shape:
         if input.shape[:-1] == var.shape:
             var = var.unsqueeze(-1)
@@ -354,6 +359,18 @@ def _pick_grad(g, target, shape, dim):
 _pick = with_rule("Gather", dict(input=_pick_grad), ("input", "target"))(_pick)
 
 
+def _check_bounds(target: Tensor, classes: int, ignore_index: int) -> None:
+    if not target.numel():
+        return
+    a = target._array_of(target._storage.node)
+    if a.dtype == np.int64 and int(a.view(np.uint64).max()) < classes:  # one pass: negative ones are huge as unsigned
+        return
+    bad = a[((a < 0) | (a >= classes)) & (a != ignore_index)]
+    if bad.size:
+        raise IndexError(f"Target {int(bad[0])} is out of bounds: there are {classes} classes, numbered from 0 "
+                         f"(ignore_index is {ignore_index})")
+
+
 def _check_classes(target: Tensor, classes: int, ignore_index: int) -> bool:
     """Raises for class numbers that are out of bounds, if they are known already. Whether they are."""
     if target.dtype is not int64 and target.dtype is not uint8:
@@ -362,14 +379,7 @@ def _check_classes(target: Tensor, classes: int, ignore_index: int) -> bool:
     if not isinstance(target._storage.node.value, Buffer):
         engine.unknown(target, lambda x: _check_classes(x, classes, ignore_index))
         return False
-    if target.numel():
-        a = target._array_of(target._storage.node)
-        if a.dtype == np.int64 and int(a.view(np.uint64).max()) < classes:  # one pass: negative ones are huge as unsigned
-            return True
-        bad = a[((a < 0) | (a >= classes)) & (a != ignore_index)]
-        if bad.size:
-            raise IndexError(f"Target {int(bad[0])} is out of bounds: there are {classes} classes, numbered from 0 "
-                             f"(ignore_index is {ignore_index})")
+    engine.checked(target, lambda x: _check_bounds(x, classes, ignore_index))
     return True
 
 

@@ -14,6 +14,7 @@ from ..autograd.tape import Rule, track
 from ..dtypes import dtype as DType
 from ..graph import Size, Type, contiguous_strides, primitive, type_of
 from ..tensor import AS_STRIDED, Tensor, _layout, assign, check_inplace, from_node, strided_from_node, view_of, wrap_dim
+from .again import FIXED
 from .record import _iterator_order, not_int, operator
 
 # -- primitives --------------------------------------------------------------------------------------------------------
@@ -709,6 +710,7 @@ class memory_format:
         return f"torch.{self.name}"
 
 
+FIXED.add(memory_format)
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")

@@ -25,6 +25,7 @@ from ..dtypes import promote_types
 from ..graph import Node, Primitive
 from ..tensor import Tensor, assign, check_inplace, from_node, strided_from_node
 from . import ruled
+from .again import UNMET, remembering
 from .overlap import JOINING, TYPED_BY_OUT, may_write, refuse_overlap
 from .ruled import with_rule
 
@@ -89,7 +90,7 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
             run = with_rule(function, rule)
         if takes is not None:
             run = _taking(short, takes, run)
-        public = _public(run, name, out)
+        public = _public(run, name, out, remembering(run))
         public.__wrapped__ = function  # type: ignore[attr-defined]
         if function.__name__ == "<lambda>":
             public.__name__ = public.__qualname__ = short
@@ -117,8 +118,12 @@ def _node_name(short: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in short.split("_") if part)
 
 
-def _public(function: Callable, name: str, takes_out: bool) -> Callable:
-    """The function as users call it: with ``out=``, and the override protocol."""
+def _forgotten(args: tuple, kwargs: dict):
+    return UNMET
+
+
+def _public(function: Callable, name: str, takes_out: bool, recall: Callable = _forgotten) -> Callable:
+    """The function as users call it: with ``out=``, and the override protocol. ``recall`` may know the result (see `again`)."""
     if takes_out:
         @wraps(function)
         def call(*args, out=None, **kwargs):
@@ -133,6 +138,10 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                 if name in TYPED_BY_OUT and kwargs.get("dtype") is None and isinstance(out, Tensor):
                     kwargs["dtype"] = out.dtype
             try:
+                if out is None:
+                    result = recall(args, kwargs)
+                    if result is not UNMET:
+                        return result
                 result = function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
                 result = _otherwise(call, name, function, args, kwargs, error)
@@ -149,7 +158,8 @@ def _public(function: Callable, name: str, takes_out: bool) -> Callable:
                 if handled:
                     return result
             try:
-                return function(*args, **kwargs)
+                result = recall(args, kwargs)
+                return result if result is not UNMET else function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
                 return _otherwise(call, name, function, args, kwargs, error)
             except engine.DataDependent as error:

@@ -174,8 +174,8 @@ def with_rule(function: Callable, rule: Rule) -> Callable:
         call = _Call()
         call.recording = made
         call.made = None if not isinstance(result, tuple) else tuple if type(result) is tuple else type(result)._make  # type: ignore[attr-defined]
-        call.parameters = Parameters(zip(other_names, rest, strict=True))
-        call.parameters.update({k: None for k, n in zip(rule.inputs, nodes, strict=True) if n is None})
+        absent = {k: None for k, n in zip(rule.inputs, nodes, strict=True) if n is None}
+        call.parameters = Parameters(dict(zip(other_names, rest, strict=True)) | absent)
         call.zeros = zeros
         return call, None
 
