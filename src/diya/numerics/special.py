@@ -544,8 +544,8 @@ def airy_ai(x):
 
 
 def _polynomial(first, step, closed=None, limit: float = math.inf):
-    """pₙ(x) by its three-term recurrence: p₀ = 1, p₁ = ``first(x)``, pₖ₊₁ = ``step(k, x, pₖ, pₖ₋₁)``, in the type of x, which
-    decides where it overflows. ``closed(x, n)`` gives (where, values) of a closed form."""
+    """pₙ(x) by its three-term recurrence: p₀ = 1, p₁ = ``first(x)``, pₖ₊₁ = ``step(k, x, pₖ, pₖ₋₁)``, each computed in float64 and
+    rounded to the type of x, which decides where it overflows. ``closed(x, n)`` gives (where, values) of a closed form."""
     def p(x, n):
         x, n = np.broadcast_arrays(x, n)
         with np.errstate(all="ignore"):
@@ -553,31 +553,32 @@ def _polynomial(first, step, closed=None, limit: float = math.inf):
 
     def flat(x, n):
         order = np.where(np.abs(n) < 2.0 ** 63, np.trunc(n), -1)  # as a conversion to int64 leaves it
+        d, x = x.dtype, x.astype(np.float64, copy=False)
         ones = np.ones_like(x)
         known = np.zeros(x.shape, bool)
         values = ones
         if closed is not None:
             known, values = closed(x, order)
-        before, now = ones, first(x)
+        before, now = ones, first(x).astype(d)
         out = np.where(order == 0, ones, np.where(order == 1, now, 0.0))
         todo = np.where(known | (order > limit), 0, order)
         for k in range(1, int(todo.max()) if todo.size else 0):
-            before, now = now, step(k, x, now, before)
+            before, now = now, step(k, x, now, before).astype(d)
             out = np.where(todo == k + 1, now, out)
             left = todo > k + 1
             if not np.isfinite(now[left]).any():  # nothing finite comes any more
                 out = np.where(left, np.nan, out)
                 break
         out = np.where(known & (order > 1), values, out)
-        return np.where(order > limit, np.nan, np.where(order < 0, 0.0, out))
+        return np.where(order > limit, np.nan, np.where(order < 0, 0.0, out)).astype(d)
     return p
 
 
-def _chebyshev(first, value, right, left):
-    """``value(θ, n)`` is the trigonometric form on (−1, 1), used for the orders where it is cheaper than the recurrence;
+def _chebyshev(first, value, right, left, most: int = 8):
+    """``value(θ, n)`` is the trigonometric form on (−1, 1), used for orders above ``most``, where the recurrence costs more;
     ``right(n)`` and ``left(n)`` are the values at 1 and −1."""
     def closed(x, n):
-        inside = (n > 6) & (np.abs(x) < 1)
+        inside = (n > most) & (np.abs(x) < 1)
         sign = np.where(np.mod(n, 2) == 0, 1.0, -1.0)
         values = np.where(x == 1, right(n), np.where(x == -1, sign * left(n), value(np.arccos(np.where(inside, x, 0.0)), n)))
         return inside | (np.abs(x) == 1), values
@@ -592,7 +593,7 @@ def _shifted(function):
     return lambda x, n: function(2 * np.asarray(x) - 1, n)
 
 
-chebyshev_t = _chebyshev(lambda x: x, lambda t, n: np.cos(n * t), _one, _one)
+chebyshev_t = _chebyshev(lambda x: x, lambda t, n: np.cos(n * t), _one, _one, 6)
 chebyshev_u = _chebyshev(lambda x: 2 * x, lambda t, n: np.sin((n + 1) * t) / np.sin(t), lambda n: n + 1, lambda n: n + 1)
 chebyshev_v = _chebyshev(lambda x: 2 * x - 1, lambda t, n: np.cos((n + 0.5) * t) / np.cos(t / 2), _one, lambda n: 2 * n + 1)
 chebyshev_w = _chebyshev(lambda x: 2 * x + 1, lambda t, n: np.sin((n + 0.5) * t) / np.sin(t / 2), lambda n: 2 * n + 1, _one)

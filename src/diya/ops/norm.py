@@ -48,19 +48,20 @@ def _vector_norm_grad(g, x, out, shape, ord, dim, keepdim):
         g, out = (t.reshape(kept(shape, dims)) for t in (g, out))
     g, out = g.to(x.dtype.to_real()), out.to(x.dtype.to_real())
     zero = g.new_zeros(())
+    safe = where(out == 0, out.new_ones(()), out)
     if ord == 0:
         return x * 0
     if ord == 1:
         return x.sgn() * g
     if ord == 2:
-        return x * where(out == 0, zero, g / where(out == 0, out.new_ones(()), out))
+        return x * where(out == 0, zero, g / safe)
     a = x.abs()
     if ord in (math.inf, -math.inf):
         hit = (a == out) | (a.isnan() & out.isnan())
         return x.sgn() * where(hit, g / hit.sum(dims, keepdim=True), zero)
     if ord < 1:
         return where(a == 0, zero, a ** (ord - 1)) * x.sgn() * where(out == 0, zero, g * out ** (1 - ord))
-    return x.sgn() * where(out == 0, zero, (a / out) ** (ord - 1) * g)
+    return x.sgn() * where(out == 0, zero, (a / safe) ** (ord - 1) * g)
 
 
 vector_norm = operator("linalg.vector_norm", method=False, grad=dict(x=_vector_norm_grad), inputs=("x",))(
