@@ -7,6 +7,7 @@ from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
+from ._absent import absent
 from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import set_grad_enabled as _set_grad_enabled  # noqa: F401
 from .autograd.modes import modes
@@ -90,7 +91,8 @@ def _disabled_torch_function_impl(function: Callable, types: Any, args: tuple = 
 
 
 def _get_default_device() -> str:
-    return "cpu"
+    from .utils._device import current
+    return str(current())
 
 
 def _get_accelerator() -> device:
@@ -114,3 +116,5 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple:
 
 
 _nn = SimpleNamespace(_parse_to=_parse_to)
+__getattr__ = absent(__name__, "Argument Block CompilationUnit FunctionSchema Graph Node ScriptFunction ScriptModule Value",
+                     "diya has no TorchScript and exports no graphs")

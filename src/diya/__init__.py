@@ -104,7 +104,7 @@ _FROM |= dict.fromkeys((
     "_check_type", "_check_index", "_check_not_implemented", "_check_is_size", "_check_tensor_all", "_check_tensor_all_with",
     "_assert", "_assert_async"), "_symbolic")
 _FROM |= {"vmap": "func", "UntypedStorage": "storage", "TypedStorage": "storage", "ScriptModule": "jit", "ScriptFunction": "jit",
-          "GradScaler": "amp", "Stream": "cpu", "cond": "_higher_order_ops", "while_loop": "_higher_order_ops",
+          "GradScaler": "amp", "Stream": "cpu", "Future": "futures", "cond": "_higher_order_ops", "while_loop": "_higher_order_ops",
           **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
                           "nn._recurrent"),
           **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_bsr_tensor", "sparse_bsc_tensor",

@@ -49,12 +49,17 @@ _QUANTISED = """choose_qparams_optimized dequantize empty_quantized fake_quantiz
     quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic quantized_batch_norm quantized_max_pool1d
     quantized_max_pool2d"""
 _FILES = "PyTorchFileReader PyTorchFileWriter"
+_TYPES = """AnyType BoolType ComplexType DictType FloatType IntType InterfaceType ListType NoneType NumberType OptionalType
+    StringType TensorType TupleType UnionType"""
 _find_quantised = absent("diya", _QUANTISED, "diya has no quantised tensors")
 _find_file = absent("diya", _FILES, "torch.save and torch.load read and write PyTorch's files")
+_find_type = absent("diya", _TYPES, "diya has no TorchScript; annotate with torch.Tensor and Python's types")
 
 
 def torch_name(name: str) -> Any:
     """A name of ``torch`` itself that diya has not. Raises AttributeError where PyTorch has none."""
     if name in _FILES.split():
         return _find_file(name)
+    if name in _TYPES.split():
+        return _find_type(name)
     return _find_quantised(name)

@@ -134,3 +134,29 @@ def test_parameters_by_numpys_names():
     assert torch.add(x=x, x2=x).sum(axis=(0, 1)).item() == 30
     with pytest.raises(TypeError, match="axis"):
         torch.relu(x, axis=0)
+
+
+def test_names_that_programs_annotate_with():
+    from diya import jit
+
+    class Scaled(jit.ScriptModule):
+        __constants__ = ["by"]
+
+        def __init__(self):
+            super().__init__()
+            self.by, self.weight = 2, torch.nn.Parameter(torch.ones(2))
+
+        @jit.script_method
+        def forward(self, x):
+            return x * self.weight * self.by
+    assert Scaled()(torch.ones(2)).tolist() == [2, 2] and isinstance(Scaled(), torch.nn.Module)
+    assert not isinstance(torch.nn.Linear(1, 1), jit.ScriptModule)
+    assert torch.futures.Future[int] and torch.Future is torch.futures.Future
+    assert torch._C.Graph and torch.TensorType
+    with pytest.raises(NotImplementedError, match="TensorType"):
+        torch.TensorType()
+    with pytest.raises(NotImplementedError, match="scatter"):
+        torch.nn.parallel.scatter(torch.ones(2), [0])
+    with torch._inductor.config.patch("triton", 3), torch._dynamo.config.patch({"new": 1}):
+        assert torch._inductor.config.triton == 3 and torch._dynamo.config.new == 1
+    assert torch._inductor.config.triton != 3 and not hasattr(torch._dynamo.config, "new")

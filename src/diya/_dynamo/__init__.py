@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from . import config as config
+
 COMPILER = ("compile", "reset", "allow_in_graph", "assume_constant_result", "disable", "is_compiling",
             "is_dynamo_compiling", "is_exporting", "list_backends", "cudagraph_mark_step_begin",
             "set_stance", "substitute_in_graph", "wrap_numpy", "nested_compile_region", "set_enable_guard_collectives")
@@ -109,24 +111,6 @@ def explain(function: Callable, *args, **kwargs):
     raise NotImplementedError("torch._dynamo.explain is not supported: torch.explain(function) shows diya's programs")
 
 
-class _Config(SimpleNamespace):
-    """Settings of the tracer, which are kept and read by nobody."""
-
-    @contextlib.contextmanager
-    def patch(self, arg: Any = None, value: Any = None, **changes) -> Iterator[None]:
-        changes |= arg if isinstance(arg, dict) else {} if arg is None else {arg: value}
-        former = dict(vars(self))
-        vars(self).update(changes)
-        try:
-            yield
-        finally:
-            vars(self).clear()
-            vars(self).update(former)
-
-
-config = _Config(cache_size_limit=8, recompile_limit=8, suppress_errors=False, verbose=False, capture_scalar_outputs=False,
-                 capture_dynamic_output_shape_ops=False, optimize_ddp=True, dynamic_shapes=True,
-                 automatic_dynamic_shapes=True, assume_static_by_default=True, inline_inbuilt_nn_modules=True)
 exc = SimpleNamespace(Unsupported=type("Unsupported", (RuntimeError,), {"__doc__": "Never raised: nothing is traced."}))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import builtins
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -58,8 +59,33 @@ def _overload_method(function: T) -> T:
 _overload = _overload_method
 
 
-class ScriptModule:
-    """No object is one: nothing here is scripted."""
+def script_method(function: T) -> T:
+    return function
+
+
+class Error(RuntimeError):
+    """What a scripted function raises in PyTorch; here it raises its own exceptions."""
+
+
+_MODULES = ("ScriptModule", "RecursiveScriptModule", "TopLevelTracedModule", "TracedModule")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        from ..nn import Module
+
+        class ScriptModule(Module):
+            """A module; nothing becomes one by `script`, which gives the module itself."""
+        ScriptModule.__qualname__ = "ScriptModule"
+        globals().update(dict.fromkeys(_MODULES, ScriptModule))
+        return ScriptModule
+    raise AttributeError(f"module 'torch.jit' has no attribute {name!r}")
+
+
+@contextmanager
+def optimized_execution(should_optimize: bool) -> Iterator[None]:
+    """Accepted: it would change nothing."""
+    yield
 
 
 ScriptFunction = type("ScriptFunction", (), {"__doc__": "No object is one."})

@@ -16,6 +16,18 @@ from .archive import load, save
 from .errors import CheckpointError
 from .objects import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 
+
+def location_tag(storage: Any) -> str:
+    """Where a file says that a storage was: "cpu"."""
+    return str(storage.device)
+
+
+def normalize_storage_type(storage_type: type) -> type:
+    """The class of ``torch`` that stands for a class of storages in a file."""
+    import diya
+    return getattr(diya, storage_type.__name__)
+
+
 MAP_LOCATION = Any  # what ``load(map_location=...)`` takes: a device, its name, a dict of names, or a function
 
 __all__ = ["CheckpointError", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..modules.module import Module
 
-__all__ = ["DataParallel"]
+__all__ = ["DataParallel", "data_parallel"]
 
 
 class DataParallel(Module):
@@ -23,3 +23,9 @@ class DataParallel(Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         return self.module(*inputs, **kwargs)
+
+
+def data_parallel(module: Module, inputs: Any, device_ids=None, output_device=None, dim: int = 0,
+                  module_kwargs: dict | None = None) -> Any:
+    """``module(*inputs, **module_kwargs)``: there is no GPU to split the batch over."""
+    return DataParallel(module, device_ids)(*(inputs if isinstance(inputs, tuple) else (inputs,)), **(module_kwargs or {}))
