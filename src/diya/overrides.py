@@ -11,9 +11,8 @@ from .tensor import Tensor
 
 
 def has_torch_function(relevant_args) -> bool:
-    """Whether the class of any argument overrides ``__torch_function__``."""
-    plain = Tensor.__dict__["__torch_function__"].__func__
-    return any(getattr(getattr(type(x), "__torch_function__", plain), "__func__", plain) is not plain for x in relevant_args)
+    """Whether calls on these arguments go elsewhere: by the class of one of them, or by a mode."""
+    return bool(modes.function_modes or modes.subclasses and record._overriding(tuple(relevant_args), {}))
 
 
 def has_torch_function_unary(arg) -> bool:
@@ -26,7 +25,7 @@ def has_torch_function_variadic(*args) -> bool:
 
 def handle_torch_function(public_api: Callable, relevant_args, *args, **kwargs) -> Any:
     """Calls the overriding implementation. Raises TypeError if all return NotImplemented."""
-    handled, result = record._overridden(public_api, tuple(relevant_args), {})
+    handled, result = record._overridden(public_api, args, kwargs, tuple(relevant_args))
     return result if handled else public_api(*args, **kwargs)
 
 

@@ -42,6 +42,7 @@ class Tensor:
     _post_accumulate_hooks: dict | None = None
     _retains = False
     _inference = False
+    _results_keep_class = True  # of a subclass: what is computed from its tensors is of it too
     name = None
     __array_priority__ = 1000
     __hash__ = object.__hash__
@@ -53,11 +54,14 @@ class Tensor:
             return object.__new__(cls)
         return args[0].as_subclass(cls)
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, asks: bool = True, **kwargs):
         super().__init_subclass__(**kwargs)
-        if "__torch_function__" in cls.__dict__:
+        if "__torch_function__" in cls.__dict__ or cls._results_keep_class:
             from .ops import record
             record.subclass_overrides()
+            if asks:
+                from .ops.subclasses import prepare
+                prepare(cls)
 
     if TYPE_CHECKING:  # operators are installed from the table: see ops/record.py
         def __getattr__(self, name: str) -> Any: ...
@@ -469,6 +473,9 @@ class Tensor:
     # -- identity ------------------------------------------------------------------------------------------------------
 
     def as_subclass(self, cls) -> Tensor:
+        if self._rg and self._fn is None and modes.grad:  # a leaf: its gradient is its own
+            from .ops.record import plain_call
+            self = plain_call(Tensor, Tensor.view, (self, self._type.shape), {})
         t = self._alias(cls)
         t._fn, t._nr, t._rg, t._base, t._rebases = self._fn, self._nr, self._rg, self._base, self._rebases
         return t
@@ -598,6 +605,8 @@ class Tensor:
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         """The override protocol's default: run the function, results as ``cls``."""
         from .ops.record import plain_call
+        if not all(issubclass(cls, kind) for kind in types):
+            return NotImplemented
         return plain_call(cls, func, args, kwargs or {})
 
 

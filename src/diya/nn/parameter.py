@@ -37,6 +37,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
     ``Parameter(data=None, requires_grad=True)`` shares memory with ``data``.
     """
 
+    _results_keep_class = False
+
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True):
         if data is None:
             data = diya.empty(0)
@@ -83,6 +85,8 @@ class _BufferMeta(type(Tensor)):
 class Buffer(Tensor, metaclass=_BufferMeta):
     """A tensor that a module registers as a buffer when assigned: ``Buffer(data=None, *, persistent=True)``."""
 
+    _results_keep_class = False
+
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True):
         if data is None:
             data = diya.empty(0)
@@ -96,6 +100,7 @@ class UninitializedTensorMixin:
     """A tensor whose shape is not known yet; ``materialize`` gives it one. Other uses raise ValueError."""
 
     cls_to_become: type
+    _results_keep_class = False
     _allowed = frozenset({
         "materialize", "cls_to_become", "requires_grad", "requires_grad_", "data", "dtype", "device", "is_leaf", "grad",
         "grad_fn", "copy_", "is_complex", "is_floating_point", "half", "bfloat16", "float", "double", "char", "short",

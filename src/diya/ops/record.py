@@ -340,8 +340,9 @@ def subclass_overrides() -> None:
     count_modes(0)
 
 
-def _overridden(function: Callable, args: tuple, kwargs: dict) -> tuple[bool, Any]:
-    """(True, result) if somebody takes the call: a mode, an argument's class that overrides ``__torch_function__``, autocast."""
+def _overridden(function: Callable, args: tuple, kwargs: dict, relevant: tuple = ()) -> tuple[bool, Any]:
+    """(True, result) if somebody takes the call: a mode, an argument's class that overrides ``__torch_function__``, autocast.
+    ``relevant``: arguments whose classes are asked, if not all."""
     if modes.function_modes:
         every = modes.function_modes
         modes.function_modes = every[:-1]
@@ -352,8 +353,8 @@ def _overridden(function: Callable, args: tuple, kwargs: dict) -> tuple[bool, An
         if result is NotImplemented:
             raise TypeError(f"no implementation found for '{function.__name__}' in {type(every[-1]).__name__}")
         return True, result
-    if subclasses_override and modes.subclasses and (kwargs or not _plain.issuperset(map(type, args))):
-        found = _overriding(args, kwargs)
+    if subclasses_override and modes.subclasses and (kwargs or relevant or not _plain.issuperset(map(type, args))):
+        found = _overriding(relevant or args, {} if relevant else kwargs)
         for kind in sorted(found, key=lambda k: -len(k.__mro__)):
             result = kind.__torch_function__(function, tuple(found), args, kwargs)
             if result is not NotImplemented:
@@ -367,8 +368,7 @@ def _overridden(function: Callable, args: tuple, kwargs: dict) -> tuple[bool, An
 
 
 def _overriding(args: tuple, kwargs: dict) -> list[type]:
-    """The classes of arguments that override ``__torch_function__``."""
-    plain = Tensor.__dict__["__torch_function__"].__func__
+    """The classes of arguments that override ``__torch_function__``: all but parameters and those that disable it."""
     found = []
 
     def look(x):
@@ -377,15 +377,23 @@ def _overriding(args: tuple, kwargs: dict) -> list[type]:
                 look(y)
             return
         kind = type(x)
-        if kind is not Tensor and hasattr(kind, "__torch_function__") and kind not in found:
-            method = kind.__torch_function__
-            if getattr(method, "__func__", method) is not plain:
-                found.append(kind)
-            elif issubclass(kind, Tensor):
+        if kind not in _plain and kind not in found and hasattr(kind, "__torch_function__"):
+            if issubclass(kind, Tensor) and _is_plain(kind):
                 _plain.add(kind)
+            else:
+                found.append(kind)
     look(args)
     look(tuple(kwargs.values()))
     return found
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether a class of tensors is treated as `Tensor` is."""
+    method = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)  # type: ignore[attr-defined]
+    if method is Tensor.__dict__["__torch_function__"].__func__:
+        return not kind._results_keep_class  # type: ignore[attr-defined]
+    from .._C import _disabled_torch_function_impl
+    return method is _disabled_torch_function_impl
 
 
 def plain_call(cls, function: Callable, args: tuple, kwargs: dict):
@@ -399,7 +407,10 @@ def plain_call(cls, function: Callable, args: tuple, kwargs: dict):
     def convert(x):
         if type(x) is Tensor and cls is not Tensor:
             return x.as_subclass(cls)
-        return type(x)(convert(y) for y in x) if type(x) in (tuple, list) else x
+        if isinstance(x, (tuple, list)):
+            return type(x)(*map(convert, x)) if hasattr(x, "_fields") else type(x)(map(convert, x)) \
+                if type(x) in (tuple, list) else x
+        return x
     return convert(result)
 
 

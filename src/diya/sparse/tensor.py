@@ -18,11 +18,12 @@ from ..graph import Size, type_of
 from ..tensor import Tensor, _from_array
 
 
-class SparseTensor(Tensor):
+class SparseTensor(Tensor, asks=False):
     """What all layouts share. Operators go to `diya.sparse.rules`; what has no rule there raises NotImplementedError."""
 
     _data: Tensor  # the values
     _kind: str     # the layout's name in messages
+    _results_keep_class = False
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):

@@ -1,0 +1,93 @@
+"""Subclasses of Tensor: their results, and what ``__torch_function__`` is told."""
+
+import copy
+
+import pytest
+
+import diya as torch
+from diya import nn
+from diya.overrides import handle_torch_function, has_torch_function
+
+
+class Plain(torch.Tensor):
+    pass
+
+
+class Told(torch.Tensor):
+    calls: list = []
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        cls.calls.append(func)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+@pytest.mark.parametrize("cls", [Plain, Told])
+@pytest.mark.parametrize("call", [
+    lambda x: x + 1, lambda x: 1 + x, lambda x: torch.ones(4) + x, lambda x: 2 - x, lambda x: x / 2, lambda x: 2 / x,
+    lambda x: x ** 2, lambda x: 2 ** x, lambda x: x @ x, lambda x: x[0], lambda x: x[x > 1], lambda x: -x, lambda x: x < 1,
+    lambda x: x == x, lambda x: ~(x > 1), lambda x: (x > 1) & (x > 2), lambda x: x // 2, lambda x: x % 2, lambda x: x.sum(),
+    lambda x: x.max(0).values, lambda x: x.T, lambda x: torch.cat([x, x]), lambda x: x.new_zeros(2), lambda x: x.data,
+    lambda x: x.detach(), lambda x: x.double(), lambda x: x.split(2)[0], lambda x: torch.relu(x),
+    lambda x: torch.zeros_like(x), lambda x: copy.copy(x), lambda x: x.requires_grad_(), lambda x: list(x)[0],
+    lambda x: x.add_(1),
+])
+def test_results_keep_the_class(cls, call):
+    assert type(call(torch.arange(4.0).as_subclass(cls))) is cls
+
+
+def test_values_and_gradients_pass():
+    x = torch.arange(4.0, requires_grad=True)
+    y = (x.as_subclass(Plain) * 3)[1:].sum() - 1
+    assert type(y) is Plain and y.item() == 17
+    y.backward()
+    assert x.grad.tolist() == [0, 3, 3, 3]
+
+
+def test_the_functions_that_are_told():
+    x = torch.arange(4.0).as_subclass(Told)
+    for call, func in ((lambda: x + 1, torch.Tensor.add), (lambda: x[0], torch.Tensor.__getitem__),
+                       (lambda: x == 1, torch.Tensor.__eq__),
+                       (lambda: x.detach(), torch.Tensor.detach), (lambda: x.sum(), torch.Tensor.sum)):
+        Told.calls.clear()
+        call()
+        assert Told.calls == [func]
+
+
+def test_parameters_are_as_tensors():
+    p = nn.Parameter(torch.ones(2))
+    assert type(p + 1) is torch.Tensor and type(p[0]) is torch.Tensor and not has_torch_function((p,))
+
+    class Own(nn.Parameter):
+        pass
+    assert type(Own(torch.ones(2)) * 2) is torch.Tensor
+    assert type(p + torch.ones(2).as_subclass(Plain)) is Plain
+
+
+def test_classes_that_do_not_go_together():
+    class Other(torch.Tensor):
+        pass
+    with pytest.raises(TypeError, match="no implementation found"):
+        torch.ones(2).as_subclass(Plain) + torch.ones(2).as_subclass(Other)
+
+
+def test_a_class_that_disables_the_protocol():
+    class Quiet(torch.Tensor):
+        __torch_function__ = torch._C._disabled_torch_function_impl
+    assert type(torch.ones(2).as_subclass(Quiet) + 1) is torch.Tensor
+
+
+def test_functions_that_ask():
+    def scaled(x, factor, *, offset=0):
+        if has_torch_function((x,)):
+            return handle_torch_function(scaled, (x,), x, factor, offset=offset)
+        return x * factor + offset
+    Told.calls.clear()
+    got = scaled(torch.ones(2).as_subclass(Told), 3, offset=1)
+    assert type(got) is Told and got.tolist() == [4, 4] and scaled in Told.calls
+
+
+def test_no_torch_function_inside_of_disable():
+    x = torch.ones(2).as_subclass(Plain)
+    with torch._C.DisableTorchFunctionSubclass():
+        assert type(x + 1) is torch.Tensor and type(x[0]) is torch.Tensor and not has_torch_function((x,))
