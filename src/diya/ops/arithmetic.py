@@ -593,9 +593,9 @@ def tensordot(a, b, dims=2):
 @operator(inplace=True)
 def renorm(input, p, dim, maxnorm):
     """Each slice along ``dim`` scaled down to a ``p``-norm of at most ``maxnorm``."""
-    if p <= 0 or not maxnorm >= 0:
-        raise RuntimeError(f"renorm: expected {'a positive norm' if p <= 0 else 'maxnorm to be >= 0'} but got "
-                           f"{p if p <= 0 else maxnorm}")
+    if not p > 0 or not maxnorm >= 0:
+        raise RuntimeError(f"renorm: expected {'a positive norm' if not p > 0 else 'maxnorm to be >= 0'} but got "
+                           f"{maxnorm if p > 0 else p}")
     if input.dim() < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions")
     from .norm import vector_norm

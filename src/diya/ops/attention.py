@@ -117,6 +117,9 @@ def _check(query: Tensor, key: Tensor, value: Tensor, attn_mask, dropout_p: floa
     if min(query.dim(), key.dim(), value.dim()) < 2:
         raise RuntimeError(f"Expected query, key, and value to all be at least 2 dimensional, but got query.dim: {query.dim()}, "
                            f"key.dim: {key.dim()} and value.dim: {value.dim()} instead.")
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        raise RuntimeError(f"scaled_dot_product_attention(): Expected key of size (…, S, {query.shape[-1]}) and value of size (…, "
+                           f"S, V), but got query {list(query.shape)}, key {list(key.shape)} and value {list(value.shape)}")
     if attn_mask is not None:
         if attn_mask.dtype is not bool_ and attn_mask.dtype is not query.dtype:
             raise RuntimeError(f"Expected attn_mask dtype to be bool or to match query dtype, but got attn_mask.dtype: "

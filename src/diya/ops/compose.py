@@ -10,7 +10,7 @@ from ..autograd.tape import Rule
 from ..dtypes import bfloat16, float16, float32
 from ..tensor import Tensor, from_node
 from . import ruled
-from .record import Operator, _long_name, register
+from .record import Operator, _long_name, is_number, register
 
 
 def widened(x: Tensor) -> Tensor:
@@ -20,6 +20,8 @@ def widened(x: Tensor) -> Tensor:
 
 def number(value, like: Tensor) -> Tensor:
     """A Python number as a 0-dim tensor of another's dtype: an argument of the program, not a constant in its code."""
+    if value.__class__ is not float and not is_number(value):
+        raise TypeError(f"expected a number, got {type(value).__name__}")
     return from_node(engine.scalar(value, like.dtype))
 
 

@@ -155,10 +155,13 @@ def _transposed(name: str, rank: int, input: Tensor, weight: Tensor, bias, strid
     _check(name, rank, input, weight, bias, groups, True)
     stride, dilation = _each(name, "stride", stride, rank), _each(name, "dilation", dilation, rank)
     low, extra = _each(name, "padding", padding, rank), _each(name, "output_padding", output_padding, rank)
-    for argument, values, least in (("stride", stride, 1), ("dilation", dilation, 1), ("padding", low, 0)):
+    for argument, values, least in (("stride", stride, 1), ("dilation", dilation, 1), ("padding", low, 0),
+                                    ("output_padding", extra, 0)):
         if any(v < least for v in values):
             kind = "non-positive" if least else "negative"
             raise RuntimeError(f"{kind} {argument} is not supported, got {argument}={list(values)}")
+    if 0 in weight.shape[2:]:
+        raise RuntimeError(f"kernel size should be greater than zero, but got {list(weight.shape[2:])}")
     if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation, strict=True)):
         raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding={list(extra)}, "
                            f"stride={list(stride)}, dilation={list(dilation)}")

@@ -454,6 +454,10 @@ def ormqr(input, tau, other, left=True, transpose=False):
     if other.shape[-2 if left else -1] != input.shape[-2]:
         raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to input.shape[-2], got "
                            f"{other.shape[-2 if left else -1]} and {input.shape[-2]}")
+    if tau.shape[-1] > min(input.shape[-2:]) or other.dim() != input.dim():
+        raise RuntimeError(f"torch.ormqr: expected tau of at most {min(input.shape[-2:])} reflectors and other with "
+                           f"as many dimensions as input, got tau {list(tau.shape)}, other {list(other.shape)} and input "
+                           f"{list(input.shape)}")
     if not left:
         return by_columns(ormqr(input, tau, other.mH, True, not transpose).mH)
     reflectors = _reflectors(input, tau)

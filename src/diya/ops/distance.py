@@ -27,6 +27,8 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     d = result_type(x1, x2)
     if d.kind != "f":
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {d}")
+    if eps < 0:
+        raise RuntimeError(f"eps must be non-negative, got: {eps}")
     broadcast_shapes(x1.shape, x2.shape)
     a, b = (x if x.dtype.kind == "f" else x.to(d) for x in (x1, x2))
     if a.dtype is b.dtype:  # else each is divided in its own type
@@ -52,7 +54,7 @@ def pdist(input, p=2):
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
     if input.dtype.kind != "f":
         raise RuntimeError(f"pdist only supports floating-point dtypes, got {input.dtype}")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError(f"pdist only supports non-negative p values, got {p}")
     n = input.shape[0]
     if n < 2:
@@ -70,7 +72,7 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
         raise RuntimeError(f"cdist only supports at least 2D tensors, X1 got: {x1.dim()}D, X2 got: {x2.dim()}D")
     if x1.shape[-1] != x2.shape[-1]:
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError(f"cdist only supports non-negative p values, got {p}")
     if x1.dtype.kind != "f" or x2.dtype.kind != "f":
         raise RuntimeError(f"cdist only supports floating-point dtypes, got {x1.dtype} and {x2.dtype}")

@@ -460,6 +460,7 @@ def index_select(input, dim, index):
     if index.dim() > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
     if not input.dim():
+        wrap_dim(dim, 0)
         return input.reshape(1).index_select(0, index).reshape(())
     dim = wrap_dim(dim, input.dim())
     x = input.movedim(dim, 0) if dim else input

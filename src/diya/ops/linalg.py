@@ -471,6 +471,9 @@ def lstsq(A, B, rcond=None, *, driver=None):
     _same_dtype(name, A, B)
     if not B.dim():
         raise RuntimeError(f"{name}: other must have at least 1 dimension.")
+    if not 0 <= A.dim() - B.dim() <= 1:
+        raise RuntimeError(f"{name}: input.dim() must be greater or equal to other.dim() and (input.dim() - other.dim()) <= 1, got "
+                           f"{A.dim()} and {B.dim()}")
     vector = _is_vector(A, B)
     b = B.unsqueeze(-1) if vector else B
     m, n = A.shape[-2:]
@@ -662,6 +665,9 @@ def vecdot(x, y, *, dim=-1):
     if x.dtype.kind not in "fc":
         raise RuntimeError(f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
     _same_dtype("linalg.vecdot", x, y)
+    if x.dim() == y.dim() == 1 and x.shape != y.shape:
+        raise RuntimeError(f"inconsistent tensor size, expected tensor {list(x.shape)} and src {list(y.shape)} to have the same "
+                           f"number of elements")
     return (x.conj() * y).sum(dim)
 
 

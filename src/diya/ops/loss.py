@@ -603,7 +603,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     x = x.reshape(1, -1) if single else x
     target_shape = target.shape
     y = target.reshape(-1)
-    if x.dim() != 2 or not x.shape[1] or x.shape[0] != y.shape[0]:
+    if x.dim() != 2 or not x.shape[1] or x.shape[0] != y.shape[0] or target.dim() > 1:
         raise RuntimeError(f"inconsistent target size: expected {list(x.shape[:1])}, got {list(target_shape)} for an input of size "
                            f"{list(input.shape)}")
     classes = x.shape[1]

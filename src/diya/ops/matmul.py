@@ -146,6 +146,9 @@ def _scaled(x: Tensor, beta, product: Tensor, alpha, terms: int = 1) -> Tensor:
     """``beta`` x + ``alpha`` product, where each element of the product is the sum of so many terms."""
     if x.dtype is not product.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_long_name(x.dtype)} and {_long_name(product.dtype)}")
+    if x.dim() > product.dim():
+        raise RuntimeError(f"expand({x.dtype}{list(x.shape)}, size={list(product.shape)}): the input has more dimensions than the "
+                           f"product that it is added to")
     beta, alpha = element(beta, x.dtype), element(alpha, x.dtype)
     if alpha != 1 and terms:
         product = product * alpha
@@ -204,6 +207,9 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
             raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
         if d.kind != "b" and isinstance(x, bool):
             raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
+    if input.dim() > 2:
+        raise RuntimeError(f"expand({input.dtype}{list(input.shape)}, size=[{vec1.numel()}, {vec2.numel()}]): addr's input is at "
+                           f"most a matrix")
     input, vec1, vec2 = input.to(d), vec1.to(d), vec2.to(d)
     if d.kind == "b":
         product = outer(vec1, vec2) if alpha else vec1.new_zeros((vec1.shape[0], vec2.shape[0]))
@@ -252,6 +258,8 @@ def linear(input, weight, bias=None):
     _same_dtype("linear", input, weight)
     if bias is not None:
         _same_dtype("linear", bias, weight)
+        if weight.dim() == 1 and bias.dim():
+            raise RuntimeError(f"mat2 must be a matrix, got 1-D tensor: linear's weight of {list(weight.shape)} with a bias")
     if bias is not None and _is_half(input):  # rounded once, as PyTorch does
         return linear(*[x.to(dtypes.float32) for x in (input, weight, bias)]).to(input.dtype)
     if weight.dim() == 1:

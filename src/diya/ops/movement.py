@@ -553,6 +553,8 @@ def squeeze(input, dim=None):
         gone = {d for d, s in enumerate(input.shape) if s == 1}
     else:
         dims = [wrap_dim(d, rank) for d in ([dim] if isinstance(dim, int) else dim)]
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"squeeze(): a dim appears multiple times in the list of dims {dims}")
         gone = {d for d in dims if rank and input.shape[d] == 1}
     keep = [d for d in range(rank) if d not in gone]
     shape, strides = input.shape, input.stride()
@@ -589,6 +591,7 @@ def unfold(input, dimension, size, step):
     rank = input.dim()
     dim = wrap_dim(dimension, rank)
     shape, strides = (tuple(input.shape), tuple(input.stride())) if rank else ((1,), (1,))
+    size, step = _index("unfold", "size", size), _index("unfold", "step", step)
     if size < 0 or size > shape[dim]:
         raise RuntimeError(f"maximum size for tensor at dimension {dim} is {shape[dim]} but size is {size}")
     if step <= 0:
@@ -661,7 +664,7 @@ def split(input, split_size_or_sections, dim=0):
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(split_size_or_sections, (tuple, list)):
-        sections = [int(s) for s in split_size_or_sections]
+        sections = list(sizes_of([split_size_or_sections]))
         if sum(sections) != size or any(s < 0 for s in sections):
             raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at "
                                f"dimension {dim}), but got split_sizes={sections}")

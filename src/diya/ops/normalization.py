@@ -15,7 +15,7 @@ from ..dtypes import bfloat16, float16, float32, float64
 from ..tensor import Tensor, from_node, wrap_dim
 from .compose import also, number, require_float, show, widened
 from .elementwise import maximum, rsqrt
-from .movement import laid_like
+from .movement import laid_like, sizes_of
 from .norm import norm
 from .record import _long_name, not_int, operator
 from .ruled import ABSENT
@@ -90,8 +90,9 @@ def _wide(t: Tensor | None, shape=None) -> Tensor | None:
 
 def _check_channels(channels: int, **parameters: Tensor | None) -> None:
     for argument, t in parameters.items():
-        if t is not None and t.numel() != channels:
-            raise RuntimeError(f"{argument} should contain {channels} elements not {t.numel()}")
+        if t is not None and (t.numel() != channels or t.dim() > 1):
+            what = t.numel() if t.dim() == 1 else f"a tensor of size {list(t.shape)}"
+            raise RuntimeError(f"{argument} should contain {channels} elements not {what}")
 
 
 def _check_types(input: Tensor, *parameters: Tensor | None) -> None:
@@ -142,6 +143,8 @@ def _batch_norm(input, weight, bias, running_mean, running_var, training, moment
     if input.dim() < 2:
         return input.clone(), input.new_zeros(0), input.new_zeros(0)
     channels = input.shape[1]
+    if training and (running_mean is None) != (running_var is None):
+        raise RuntimeError("running_mean and running_var must either both be None or neither be None")
     _check_channels(channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     _check_types(input, weight, bias, running_mean, running_var)
     shape = _per_channel(input.dim())
@@ -234,7 +237,7 @@ def _torch_instance_norm(input, weight, bias, running_mean, running_var, use_inp
 
 def _check_normalized(name: str, input: Tensor, normalized_shape, kinds: str = "f",
                       **parameters: Tensor | None) -> tuple[int, ...]:
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = sizes_of([normalized_shape])
     if not shape:
         raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but "
                            "got normalized_shape = []")
@@ -383,6 +386,8 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     from .vision import constant_pad
     if input.dim() < 3:
         raise ValueError(f"Expected 3D or higher dimensionality input (got {input.dim()} dimensions)")
+    if size <= 0:
+        raise RuntimeError(f"kernel size should be greater than zero, but got {size}")
     if not input.numel():
         return input
     square = constant_pad((input * input).transpose(1, -1), [size // 2, (size - 1) // 2])

@@ -30,8 +30,9 @@ from .reduce import amax, amin
 def _each(name: str, argument: str, value, rank: int) -> tuple[int, ...]:
     if isinstance(value, int):
         return (value,) * rank
-    if isinstance(value, str):
-        raise TypeError(f"{name}(): argument '{argument}' must be tuple of ints, not str")
+    for v in value:
+        if isinstance(v, (str, float)):
+            raise TypeError(f"{name}(): argument '{argument}' must be tuple of ints, got {value!r}")
     values = tuple(int(v) for v in value)
     if len(values) == 1:
         values *= rank
@@ -334,8 +335,8 @@ def _adaptive_size(name: str, rank: int, input: Tensor, output_size) -> tuple[in
     if input.dim() not in (rank + 1, rank + 2):
         kind = ValueError if rank > 1 and input.dim() <= rank else RuntimeError
         raise kind(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}")
-    if isinstance(output_size, str):
-        raise TypeError(f"{name}(): argument 'output_size' must be tuple of ints, not str")
+    if not isinstance(output_size, int) and output_size is not None and any(isinstance(v, (str, float)) for v in output_size):
+        raise TypeError(f"{name}(): argument 'output_size' must be tuple of ints, got {output_size!r}")
     sizes = (output_size,) * rank if isinstance(output_size, int) or output_size is None else tuple(output_size)
     if len(sizes) == 1:
         sizes *= rank

@@ -201,10 +201,11 @@ def index_add(input, dim, index, source, *, alpha=1):
         raise RuntimeError(f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same scalar type")
     if alpha != 1:
         source = source * element(alpha, input.dtype)
+    if not input.dim() and source.dim() or input.dim() and not source.dim():
+        raise RuntimeError(f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+                           f"{list(input.shape)} source.shape = {list(source.shape)}")
     if not input.dim():
         return index_add(input.reshape(1), 0, index, source.reshape(-1)).reshape(())
-    if source.dim() == 0:
-        source = source.reshape([1] * input.dim())
     if source.shape[dim] != index.numel():
         raise RuntimeError(f"index_add_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
                            f"({source.shape[dim]}), for dim: {dim}")
@@ -263,6 +264,10 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax, amin but got {reduce}.")
     if not input.dim():
         return index_reduce(input.reshape(1), 0, index, source.reshape(-1), reduce, include_self=include_self).reshape(())
+    if source.dim() != input.dim() or source.shape[dim] != index.numel():
+        raise RuntimeError(f"index_reduce_(): Number of indices ({index.numel()}) should be equal to source.size(dim), and source "
+                           f"have self's rank: got source of size {list(source.shape)}, for dim {dim} of {list(input.shape)}")
+    _same_but(dim, "index_reduce_", input, source)
     shape = [-1 if d == dim else 1 for d in range(input.dim())]
     wide = index.reshape(shape).expand(source.shape)
     return scatter_reduce(input, dim, wide, source, reduce, include_self=include_self)

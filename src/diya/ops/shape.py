@@ -10,7 +10,7 @@ from ..tensor import Tensor, wrap_dim
 from . import movement
 from .creation import arange, zeros
 from .movement import cat, flip, sizes_of, slice_dim, split, stack, write
-from .record import operator, result_type
+from .record import not_int, operator, result_type
 
 
 def _sequence(tensors) -> list[Tensor]:
@@ -149,12 +149,14 @@ def repeat(input, *repeats):
 
 @operator()
 def roll(input, shifts, dims=None):
+    if isinstance(shifts, str):
+        raise TypeError("roll(): argument 'shifts' (position 2) must be tuple of ints, not str")
     if dims is None or dims == ():
         if isinstance(shifts, (tuple, list)) and len(shifts) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0")
         shift = shifts[0] if isinstance(shifts, (tuple, list)) else shifts
         return roll(input.reshape(-1), shift, 0).reshape(input.shape) if input.numel() else input.clone()
-    shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    shifts = movement.sizes_of([shifts])
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
@@ -185,6 +187,8 @@ def flipud(input):
 
 @operator()
 def rot90(input, k=1, dims=(0, 1)):
+    if not isinstance(k, int):
+        not_int("rot90", "k", k)
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
     a, b = (wrap_dim(d, input.dim()) if input.dim() > 1 else 0 for d in dims)
@@ -272,6 +276,8 @@ def _triangle(name: str, keep):
     def make(input, diagonal=0):
         if input.dim() < 2:
             raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+        if not isinstance(diagonal, int):
+            not_int(name, "diagonal", diagonal)
         from .elementwise import where
         rows, columns = input.shape[-2:]
         mask = keep(arange(rows).unsqueeze(1) + diagonal, arange(columns))
@@ -465,6 +471,8 @@ def unravel_index(indices, shape):
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if indices.dtype.kind not in "ui":
         raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if not all(isinstance(s, int) for s in shape):
+        raise TypeError(f"expected 'shape' sequence to only contain ints, but got {shape}")
     if any(s < 0 for s in shape):
         raise ValueError(f"'shape' cannot have negative values, but got {shape}")
     indices = indices.to(dtypes.int64)

@@ -355,6 +355,9 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     d = dtypes.promote_types(sorted_sequence.dtype, values.dtype)
     if sorter is not None and sorter.dtype is not int64:
         raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {_long_name(sorter.dtype)}")
+    if sorter is not None and sorter.shape != sorted_sequence.shape:
+        raise RuntimeError(f"torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+                           f"{list(sorted_sequence.shape)} and got sorter tensor {list(sorter.shape)}")
     edges = sorted_sequence.gather(-1, sorter) if sorter is not None else sorted_sequence
     if edges.dim() > 1 and edges.shape[:-1] != values.shape[:-1]:
         raise RuntimeError(f"torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "

@@ -15,7 +15,7 @@ from ..graph import Type, primitive, type_of
 from ..tensor import Tensor, from_node, strided_from_node, wrap_dim
 from .elementwise import where
 from .movement import cat, slice_dim
-from .record import _long_name, operator
+from .record import _long_name, not_int, operator
 from .shape import roll
 
 # -- primitives --------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def _real_backward(name: str, x: Tensor, s, dim, norm, inverse: bool) -> Tensor:
 def _real(name: str, run, inverse: bool, one: bool, default=None):
     if one:
         def transform(input, n=None, dim=-1, norm=None):
-            return run(name, input, None if n is None else [n], [dim], norm, inverse)
+            return run(name, input, None if n is None else [_length(n, n)], [dim], norm, inverse)
     else:
         def transform(input, s=None, dim=default, norm=None):
             return run(name, input, s, dim, norm, inverse)
@@ -319,6 +319,8 @@ def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tru
     if return_complex is None and not complex_in:
         raise RuntimeError("stft requires the return_complex parameter be given for real inputs, and will further require that "
                            "return_complex=True in a future PyTorch release.")
+    if not isinstance(hop_length, int):
+        not_int("stft", "hop_length", hop_length)
     if hop_length <= 0:
         raise RuntimeError(f"stft: expected hop_length > 0, but got hop_length={hop_length}")
     if not 0 < win_length <= n_fft:
@@ -355,6 +357,9 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
         raise RuntimeError(f"istft: expected a tensor with 2 or 3 dimensions, got {input.dim()}")
     hop_length = n_fft // 4 if hop_length is None else hop_length
     win_length = n_fft if win_length is None else win_length
+    for argument, value in (("n_fft", n_fft), ("hop_length", hop_length), ("win_length", win_length)):
+        if not isinstance(value, int):
+            not_int("istft", argument, value)
     if not 0 < hop_length <= win_length or not 0 < win_length <= n_fft:
         raise RuntimeError(f"istft: expected 0 < hop_length <= win_length <= n_fft, got {hop_length}, {win_length} and {n_fft}")
     x = input.unsqueeze(0) if input.dim() == 2 else input

@@ -14,7 +14,7 @@ from .creation import arange, linspace
 from .elementwise import where
 from .index import take_at
 from .matmul import matmul
-from .movement import _strided_op, cat, constant, flip, fold, laid_like, stack, write
+from .movement import _strided_op, cat, constant, flip, fold, laid_like, sizes_of, stack, write
 from .pooling import _adaptive_avg_pool, weighted_windows
 from .record import _long_name, element, operator
 
@@ -65,7 +65,7 @@ def pad(input, pad, mode="constant", value=None):
 
     ``mode``: "constant" (``value``, 0 by default), "reflect", "replicate" or "circular". Negative numbers cut off.
     """
-    pad = [int(p) for p in pad]
+    pad = list(sizes_of([pad]))
     if len(pad) % 2:
         raise RuntimeError(f"Padding length must be divisible by 2, got {len(pad)}")
     if len(pad) > 2 * input.dim():
@@ -111,7 +111,9 @@ def constant_pad_nd(input, pad, value=0):
     if len(pad) > 2 * input.dim():
         raise RuntimeError(f"Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
                            f"{len(pad)} while the input has {input.dim()} dimensions.")
-    return constant_pad(input, [int(p) for p in pad], element(value, input.dtype))
+    if len(pad) % 2:
+        raise RuntimeError(f"Length of pad must be even but instead it equals {len(pad)}")
+    return constant_pad(input, list(sizes_of([pad])), element(value, input.dtype))
 
 
 # -- patches ---------------------------------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ def constant_pad_nd(input, pad, value=0):
 def _pair(value, name: str) -> tuple[int, int]:
     if isinstance(value, str):
         raise TypeError(f"{name} must be tuple of ints, not str")
-    pair = (value, value) if isinstance(value, int) else tuple(int(v) for v in value)
+    pair = (value, value) if isinstance(value, int) else sizes_of([tuple(value)])
     if len(pair) == 1:
         pair *= 2
     if len(pair) != 2:
@@ -340,6 +342,8 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
         if len(values) != rank:
             raise ValueError(f"Input and output must have the same number of spatial dimensions, but got input with spatial "
                              f"dimensions of {list(input.shape[2:])} and {name} of {values}.")
+        if name == "output size" and any(isinstance(v, float) for v in values):
+            raise TypeError(f"expected size to be one of int or Tuple[int, ...], but got {size!r}")
         return values
     if (size is None) != (scale_factor is None):
         each(*((size, "output size") if scale_factor is None else (scale_factor, "scale_factor")))
