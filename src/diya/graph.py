@@ -79,17 +79,21 @@ class Type:
 
 
 _types: WeakValueDictionary[tuple, Type] = WeakValueDictionary()
-_alive = _types.data.get  # pyright: ignore[reportAttributeAccessIssue]  # the dictionary's own `get` is a Python function
+_lately: dict[tuple, Type] = {}  # of those, some that would otherwise die between one use and the next
+MAX_LATELY = 4096
 
 
 def type_of(shape: tuple[int, ...], dtype: dtype) -> Type:
     key = (shape if shape.__class__ is Size else tuple(shape), dtype)
-    known = _alive(key)
-    if known is not None:
-        found = known()
-        if found is not None:
-            return found
-    return _types.setdefault(key, Type(Size(shape), dtype))
+    found = _lately.get(key)
+    if found is None:
+        found = _types.get(key)
+        if found is None:
+            found = _types.setdefault(key, Type(Size(shape), dtype))
+        if len(_lately) >= MAX_LATELY:
+            _lately.clear()
+        _lately[key] = found
+    return found
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from . import engine
 from .graph import CALL, PRIMITIVES, SCALAR, LocatedNode, Node, Signature
 
-MAX_SPELLED = 8  # nodes that are recorded one by one: a call would not be fewer
+SPELLED = 2  # so many nodes more than results are recorded one by one: a call would not be less
 
 _new = object.__new__
 _memories: list[dict] = []
@@ -76,7 +76,7 @@ class Recording:
         """Records the work on ``inputs``; the results. Much work is one node, a call, and a pick for each result."""
         if engine.carries_batch(inputs):
             return engine.replay_batched(self, inputs)
-        if len(self.steps) > MAX_SPELLED and self.types:
+        if self.types and len(self.steps) > len(self.types) + SPELLED:
             return self._replay_call(inputs)
         made = inputs + self.constants
         count = len(made)

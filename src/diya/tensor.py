@@ -22,6 +22,8 @@ from .runtime.arrays import copy as copied
 from .runtime.buffer import Buffer, allocate
 from .storage import COMPARED_BYTES, Storage
 
+KEPT_BYTES = 1 << 20  # of memory whose parts, once read, are kept for the next time
+
 
 class Tensor:
     """A multi-dimensional array of one dtype (https://docs.pytorch.org/docs/stable/tensors.html)."""
@@ -30,7 +32,8 @@ class Tensor:
     _type: Type
     _strides: tuple[int, ...] | None = None  # None: row-major from the first element of the storage's content
     _offset = 0
-    _gathered: tuple | None = None  # of a small strided view: where its elements were read last, and their value if it was twice
+    _shown: tuple | None = None   # of a view of small memory: what was read last, and its value (of a strided one if it was twice)
+    _copied: tuple | None = None  # of a small view of exported memory: what was read last, and its value
     _rg = False            # wants a gradient, as a leaf or through ``_fn``
     _fn: Any = None        # the node on the tape that made it
     _nr = 0                # which of that node's outputs
@@ -205,9 +208,11 @@ class Tensor:
             if type.nbytes > COMPARED_BYTES:
                 return engine.leaf(Buffer.of(copied(shown)), type)
             what = storage, shown.tobytes(), type, self._strides, self._offset
-            if self._gathered is None or self._gathered[0] != what:
-                self._gathered = what, engine.leaf(Buffer(np.frombuffer(bytearray(what[1]), np.uint8)), type)
-            return self._gathered[1]
+            if self._copied is None or self._copied[0] != what:
+                self._copied = what, engine.leaf(Buffer(np.frombuffer(bytearray(what[1]), np.uint8)), type)
+            return self._copied[1]
+        if self._shown is not None and self._shown[1] is not None and exports is None and self._is_shown() and not engine.sealed:
+            return self._shown[1]
         return self._view_of(storage.node)
 
     def _borrow(self) -> Node:
@@ -237,6 +242,13 @@ class Tensor:
         strides = tuple([s * item for s in (type.strides if self._strides is None else self._strides)])
         return np.ndarray(type.shape, d.numpy, node.value.array, self._offset * item, strides)
 
+    def _is_shown(self) -> bool:
+        """Whether what was read last is what there is to read."""
+        storage, version, handed_out, type, strides, offset = self._shown[0]  # pyright: ignore[reportOptionalSubscript]
+        now = self._storage
+        return storage is now and version == now.version and handed_out == now.handed_out and type is self._type \
+            and strides is self._strides and offset == self._offset
+
     def _view_of(self, node: Node) -> Node:
         """The view of a storage's content that this tensor is, as a node."""
         type = self._type
@@ -251,15 +263,18 @@ class Tensor:
             if offset == 0 and node.type is type and strides == type.strides:
                 return node
         if isinstance(node.value, Buffer) and node not in engine.sealed:
+            storage = self._storage
             if strides == type.strides or _same_strides(type.shape, strides, type.strides):
-                return engine.leaf_of(node, offset, type)
-            if type.nbytes <= COMPARED_BYTES and self._storage.exports is None and type.numel:
-                what = self._storage, self._storage.version, self._storage.handed_out, type, strides, offset
-                if self._gathered is not None and self._gathered[0] == what:
-                    if self._gathered[1] is None:  # it is read again: made dense, once
-                        self._gathered = what, engine.leaf(Buffer.of(np.array(self._array_of(node), order="C")), type)
-                    return self._gathered[1]
-                self._gathered = what, None
+                part = engine.leaf_of(node, offset, type)
+                if storage.exports is None and node.type.nbytes <= KEPT_BYTES:
+                    self._shown = (storage, storage.version, storage.handed_out, type, self._strides, self._offset), part
+                return part
+            if type.nbytes <= COMPARED_BYTES and storage.exports is None and type.numel:
+                if self._shown is not None and self._is_shown():  # it is read again: made dense, once
+                    dense = engine.leaf(Buffer.of(np.array(self._array_of(node), order="C")), type)
+                    self._shown = self._shown[0], dense
+                    return dense
+                self._shown = (storage, storage.version, storage.handed_out, type, self._strides, self._offset), None
             span = views.extent(type.shape, strides, 0)[1] + 1
             if 0 < span < node.type.numel:  # positions relative to the first element: another offset is the same program
                 node, offset = engine.leaf_of(node, offset, type_of((span,), type.dtype)), 0
@@ -624,7 +639,10 @@ def wrap_dim(dim: int, rank: int) -> int:
 
 
 def _same_strides(shape, a, b) -> bool:
-    return all(s == 1 or x == y for s, x, y in zip(shape, a, b, strict=True))
+    for s, x, y in zip(shape, a, b, strict=True):
+        if s != 1 and x != y:
+            return False
+    return True
 
 
 def _reinterpret(node: Node, dtype: DType) -> Node:

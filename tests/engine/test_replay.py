@@ -158,8 +158,8 @@ def test_much_work_is_one_node_that_programs_never_see(walks):
             x = torch.nn.functional.gelu(torch.nn.functional.layer_norm(x, (4,)) * 1.5 + x)
         return x.sin().sum()
     first = gradients(f, x)[0]
-    met = [gradients(f, x)[0] for _ in range(5)]
-    assert all((g == met[-1]).all() for g in met[2:]) and all(np.allclose(g, first) for g in met) and walks
+    met = [gradients(f, x)[0] for _ in range(8)]
+    assert all((g == met[-1]).all() for g in met[5:]) and all(np.allclose(g, first) for g in met) and walks
     x.grad = None
     f(x).backward()
     from diya import engine

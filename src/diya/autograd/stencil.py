@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..graph import Node
-from ..recording import frozen
 from ..storage import Storage
-from .tape import GradNode, NodeBase, Parameters, SavedOutputs, SavedTensor, _sequence, edge_of
+from .tape import GradNode, NodeBase, SavedOutputs, SavedTensor, _sequence, edge_of, lasting
 
 _new = object.__new__
 _UNSHARED = Storage()  # of a value that no tensor shows: nobody writes to it
-_OWN = frozenset(("edges", "saved", "saved_out", "sequence", "params"))  # what differs from call to call; and parameters
+_USUAL = frozenset(("rule", "mask", "params", "types", "edges", "saved", "saved_out", "sequence"))  # what every node has
+MAX_STEPS = 50
 
 
 class NotRepeatable(Exception):
@@ -55,74 +55,57 @@ class Stencil:
     def __init__(self, start: int, inputs: list, nodes: list[Node], outs: list, results: list[Node]):
         """``nodes`` are what the storages of ``inputs`` hold, ``results`` those of ``outs``. Raises NotRepeatable."""
         ends: dict = {edge_of(t): k for k, t in enumerate(inputs) if t._rg}
-        found = [t._fn for t in outs if t._fn is not None]
-        fns: list[Any] = []
-        while found:
-            fn = found.pop()
-            if fn in fns:
-                continue
-            check_repeatable(fn)
-            if fn.sequence < start or fn.levels or len(fns) > 50:
-                raise NotRepeatable(f"begins with {fn.name()} of an earlier call")
-            fns.append(fn)
-            found += [e[0] for e in fn.edges if e is not None and e not in ends]
-        fns.sort(key=lambda fn: fn.sequence)
-        self.values: list[Node] = []
+        fns = _between([t._fn for t in outs if t._fn is not None], ends, start)
         at = {fn: i for i, fn in enumerate(fns)}
-        storages = {id(t._storage): ~k for k, t in enumerate(outs)} | {id(t._storage): k for k, t in enumerate(inputs)}
-        places = {n: ("out", k) for k, n in enumerate(results)} | {n: ("in", k) for k, n in enumerate(nodes)}
+        storages: dict[int, int] = {}
+        for k, t in enumerate(inputs + outs):
+            storages.setdefault(id(t._storage), k)
+        places: dict[Node, int] = {}
+        for k, n in enumerate(nodes + results):
+            places.setdefault(n, k)
+        known = len(places)
 
         def edge(e):
-            return None if e is None else (ends[e], None) if e in ends else (at[e[0]], e[1])
+            return None if e is None else ends[e] if e in ends else (at[e[0]], e[1])
 
         def saved(s: SavedTensor):
-            if s.hooks is not None:
-                raise NotRepeatable("hooks hold what it saved")
-            if s.node not in places:
-                places[s.node] = "value", len(self.values)
-                self.values.append(s.node)
-            k = storages.get(id(s.storage))
-            if k is not None and s.version != s.storage.version:
-                raise NotRepeatable("it writes to what it saved")
-            return (*places[s.node], k, s.type, edge(s.edge))
+            if s.hooks is not None or s.version != s.storage.version:
+                raise NotRepeatable("it writes to what it saved, or hooks hold it")
+            place = places.setdefault(s.node, len(nodes) + len(results) + len(places) - known)
+            return place, storages.get(id(s.storage)), s.type, edge(s.edge)
 
         self.steps = []
         for fn in fns:
-            params = fn.params
-            if params and params.__class__ is not Parameters and frozen(tuple(params.items())) is not None:
-                params = Parameters(params)
-            out = fn.saved_out
-            self.steps.append((
-                [(name, value) for name, value in fn.__dict__.items() if name not in _OWN] + [("params", params)],
-                [edge(e) for e in fn.edges], [(i, saved(s)) for i, s in fn.saved],
-                None if out is None else [saved(s) for s in out.items] if isinstance(out, SavedOutputs) else saved(out)))
-        self.roots = [None if t._fn is None else (at[t._fn], t._nr) if t._fn in at else self._passed(t, ends) for t in outs]
+            keeps, out = [(i, saved(s)) for i, s in fn.saved], fn.saved_out
+            more = [(name, value) for name, value in fn.__dict__.items() if name not in _USUAL]
+            keeps_out = None if out is None else [saved(s) for s in out.items] if isinstance(out, SavedOutputs) else saved(out)
+            self.steps.append((fn.rule, fn.mask, lasting(fn.params), fn.types, more, [edge(e) for e in fn.edges], keeps, keeps_out))
+        self.values = list(places)[known:]
+        self.roots = [None if t._fn is None else (at[t._fn], t._nr) for t in outs]
 
-    @staticmethod
-    def _passed(t, ends: dict):
-        raise NotRepeatable("a result has the history of an input")
-
-    def leave(self, inputs: list, nodes: list[Node], outs: list, values: list[Node]) -> None:
-        """Puts a call on the tape: its inputs and their values, its fresh results, and the like of ``values``."""
+    def leave(self, inputs: list, outs: list, values: list[Node]) -> None:
+        """Puts a call on the tape: its inputs and fresh results, and the values of both, with the like of ``self.values``."""
         made: list[GradNode] = []
+        tensors = inputs + outs
+        ends = [None if not t._rg else (t._fn, t._nr) if t._fn is not None else edge_of(t) for t in inputs]
 
         def saved(spec) -> SavedTensor:
-            place, k, owner, type, edge = spec
+            place, owner, type, edge = spec
             s = _new(SavedTensor)
-            s.node = nodes[k] if place == "in" else values[k] if place == "value" else outs[k]._storage.node
-            s.type, s.hooks = type, None
-            s.edge = None if edge is None else edge_of(inputs[edge[0]]) if edge[1] is None else (made[edge[0]], edge[1])
-            s.storage = storage = _UNSHARED if owner is None else inputs[owner]._storage if owner >= 0 else outs[~owner]._storage
+            s.node, s.type, s.hooks = values[place], type, None
+            s.edge = edge if edge is None else ends[edge] if edge.__class__ is int else (made[edge[0]], edge[1])
+            s.storage = storage = _UNSHARED if owner is None else tensors[owner]._storage
             s.version = storage.version
             return s
 
-        for attributes, edges, keeps, keeps_out in self.steps:
+        for rule, mask, params, types, more, edges, keeps, keeps_out in self.steps:
             fn = _new(GradNode)
             made.append(fn)
-            fn.edges = tuple([None if e is None else edge_of(inputs[e[0]]) if e[1] is None else (made[e[0]], e[1]) for e in edges])
-            for name, value in attributes:
+            fn.rule, fn.mask, fn.params, fn.types = rule, mask, params, types
+            fn.edges = tuple([e if e is None else ends[e] if e.__class__ is int else (made[e[0]], e[1]) for e in edges])
+            fn.saved = [(i, saved(s)) for i, s in keeps] if keeps else []
+            for name, value in more:
                 setattr(fn, name, value)
-            fn.saved = [(i, saved(s)) for i, s in keeps]
             if keeps_out is not None:
                 if keeps_out.__class__ is list:
                     fn.saved_out = _new(SavedOutputs)
@@ -136,3 +119,17 @@ class Stencil:
                 t._fn = made[root[0]]
                 if root[1]:
                     t._nr = root[1]
+
+
+def _between(found: list, ends: dict, start: int) -> list:
+    """The nodes from some down to ``ends``, in the order of their making, all of them made since ``start``."""
+    fns: list[Any] = []
+    while found:
+        fn = found.pop()
+        if fn not in fns:
+            check_repeatable(fn)
+            if fn.sequence < start or fn.levels or len(fns) > MAX_STEPS:
+                raise NotRepeatable(f"goes on with {fn.name()} of an earlier call")
+            fns.append(fn)
+            found += [e[0] for e in fn.edges if e is not None and e not in ends]
+    return sorted(fns, key=lambda fn: fn.sequence)

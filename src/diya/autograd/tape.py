@@ -77,6 +77,12 @@ class Parameters(dict):
         self.key = frozen(tuple(self.items())) or self
 
 
+def lasting(params: dict) -> dict:
+    """Arguments of a rule that will be shared by many nodes: as `Parameters`, if they can be part of a key."""
+    made = Parameters(params) if params else params
+    return made if made and made.key is not made else params  # pyright: ignore[reportAttributeAccessIssue]
+
+
 class SavedTensor:
     """A tensor kept for backward: the value it had, with its place on the tape."""
 

@@ -1,19 +1,20 @@
 """Calls like one that was made before: what it recorded is recorded again, without running the operator's Python.
 
 What an operator records depends on the dtypes, shapes and layouts of its tensors and on its other arguments, unless it looks at
-values or draws random numbers (see `engine.looked`). The second call of a kind is watched: if its results are views of a tensor
+values or draws random numbers (see `engine.looked`). The third call of a kind is watched: if its results are views of a tensor
 among the arguments, or follow from their values, such calls are known from then on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from .. import engine, recording
 from ..autograd import stencil
 from ..autograd.modes import modes
-from ..autograd.tape import _sequence, edge_of, put
+from ..autograd.tape import GradNode, _sequence, edge_of, lasting
 from ..device import device as Device
 from ..dtypes import dtype as DType
 from ..graph import Node, Size
@@ -26,7 +27,9 @@ MAX_CONSTANT = 1 << 14  # bytes of a value that a call makes of nothing and that
 TRIES = 4               # calls that turned out not to be repeatable, after which an operator is left alone
 
 UNMET: Any = object()
-MET: Any = object()     # once: what such a call records is not known yet
+PATIENCE = 2            # calls of a kind before one is watched: sizes that depend on data may come twice and never again
+
+modes_on = False  # whether somebody takes the calls that an operator makes: autocast, say
 
 _new = object.__new__
 _OF_RESULTS = frozenset(("_storage", "_type", "_strides", "_base", "_rebases", "_fn", "_nr", "_rg"))  # all that a result may have
@@ -82,7 +85,7 @@ def remembering(function: Callable) -> Callable[[tuple, dict], Any]:
 
     def recall(args: tuple, kwargs: dict):
         nonlocal failures
-        if failures >= TRIES or engine.batched or engine.capturing is not None or engine.debug_lines:
+        if failures >= TRIES or modes_on or engine.batched or engine.capturing is not None or engine.debug_lines:
             return UNMET
         key: list = []
         tensors: list[Tensor] = []
@@ -103,16 +106,30 @@ def remembering(function: Callable) -> Callable[[tuple, dict], Any]:
         known = calls.get(name := tuple(key), UNMET)
         if known.__class__ is Known:
             return known.again(tensors)
-        if known is UNMET:  # sizes that depend on data may never come again
+        if known is UNMET:
             if len(calls) >= MAX_CALLS:
                 calls.clear()
-            calls[name] = MET
-        elif known is MET and engine.drawing is None and not modes.dual and not modes.levels:
+            calls[name] = 1
+        elif known.__class__ is int and engine.drawing is None and not modes.dual and not modes.levels:
+            if known < PATIENCE:
+                calls[name] = known + 1
+                return UNMET
             result, calls[name] = watched(function, args, kwargs, tensors, tracked)
             failures = failures + 1 if calls[name] is None else -1 << 40
             return result
         return UNMET
     return recall
+
+
+def remembered(function: Callable) -> Callable:
+    """A function whose calls are recorded again, if they are like one before."""
+    recall = remembering(function)
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        known = recall(args, kwargs)
+        return known if known is not UNMET else function(*args, **kwargs)
+    return call
 
 
 class Known:
@@ -135,9 +152,10 @@ class Known:
         nodes = []
         for t in tensors:
             storage = t._storage
-            if storage.exports is not None:
+            node = storage.node
+            if storage.exports is not None or t._offset and node.value is not None:
                 return UNMET
-            nodes.append(storage.node)
+            nodes.append(node)
         for k, shown, check, needed in self.checks:
             if nodes[k].value.__class__ is not Buffer and needed:
                 return UNMET
@@ -161,7 +179,7 @@ class Known:
             storage.node = node
             outs.append(t)
         if self.stencil is not None:
-            self.stencil.leave(tensors, nodes, outs, made[len(outs):])
+            self.stencil.leave(tensors, outs, nodes + made)
         return outs[0] if self.wrap is None else self.wrap(outs)
 
 
@@ -181,7 +199,7 @@ class View:
             stencil.check_repeatable(fn)
             if fn.edges != (edge_of(of),) or fn.saved or fn.saved_out is not None or fn.outputs != 1 or fn.levels:
                 raise stencil.NotRepeatable("a view in several steps")
-            self.rule, self.params = fn.rule, fn.params
+            self.rule, self.params = fn.rule, lasting(fn.params)
 
     def of(self, t: Tensor) -> Tensor:
         if self.same:
@@ -190,12 +208,16 @@ class View:
         v._storage, v._type = t._storage, self.type
         if self.strides is not None:
             v._strides, v._offset = self.strides, self.offset
-        if modes.inference:
-            v._inference = True
         v._base = base = t._base if t._base is not None else t
         v._rebases = base._rebases
         if self.rule is not None:
-            put(self.rule, 1, (edge_of(t),), (v,), (t,), (None,), self.params)
+            v._fn = fn = _new(GradNode)
+            v._rg = True
+            fn.rule, fn.mask, fn.params, fn.types, fn.saved = self.rule, 1, self.params, (t._type,), []  # pyright: ignore[reportAttributeAccessIssue]
+            fn.edges = ((t._fn, t._nr) if t._fn is not None else edge_of(t),)
+            fn.sequence = next(_sequence)
+        elif modes.inference:
+            v._inference = True
         return v
 
 
@@ -254,7 +276,7 @@ def watched(function: Callable, args: tuple, kwargs: dict, tensors: list[Tensor]
         if views is not None:
             return result, Known(wrap, views)
         if len(set(nodes)) < len({id(t._storage) for t in tensors}):
-            return result, MET  # which of the arguments is read where cannot be told
+            return result, PATIENCE  # which of the arguments is read where cannot be told
         return result, _recorded(capture, watch, nodes, outs, start if tracked else None, wrap)
     except stencil.NotRepeatable:
         return result, None
@@ -276,8 +298,9 @@ def _recorded(capture: recording.Capture, watch: Watch, nodes: list[Node], outs:
               wrap: Any) -> Known | None:
     tensors = watch.tensors
     storages = {id(t._storage) for t in tensors}
-    if any(t._offset or t._storage.exports is not None for t in tensors):
-        return None  # each part of a whole would be another program
+    # Parts of data are read where they are, for the next one is to be the same program: see `Tensor._view_of`.
+    if any(t._storage.exports is not None or t._offset and t._storage.node.value is not None for t in tensors):
+        return None
     for t in outs:
         s = t._storage
         if t._offset or id(s) in storages or s.exports is not None or s.version or s.node.type.dtype is not t._type.dtype \

@@ -143,12 +143,12 @@ def _is_complex(*xs) -> bool:
 _add_scaled, _sub_scaled = _alpha("add", _add.core), _alpha("sub", _sub.core)
 
 
-@operator(inplace=True)
+@operator(inplace=True, again=False)
 def add(input, other, *, alpha=1):
     return _add.core(input, other) if alpha == 1 and alpha is not True else _add_scaled(input, other, alpha)
 
 
-@operator(inplace=True, aliases=("subtract",))
+@operator(inplace=True, aliases=("subtract",), again=False)
 def sub(input, other, *, alpha=1):
     if isinstance(other, bool) or getattr(other, "dtype", None) is bool_ or getattr(input, "dtype", None) is bool_:
         if all(x is True or x is False or getattr(x, "dtype", None) is bool_ for x in (input, other)):
@@ -170,7 +170,7 @@ def _as_tensor(number, like: Tensor) -> Tensor:
     return from_node(engine.scalar(number, result_type(like, number)))
 
 
-@operator(inplace=True, aliases=("divide",))
+@operator(inplace=True, aliases=("divide",), again=False)
 def div(input, other, *, rounding_mode=None):
     if rounding_mode is None:
         return _true_divide.core(input, other)
@@ -214,7 +214,7 @@ _abs_complex = elementwise("abs.complex", _ABS_COMPLEX, method=False, inplace=Fa
                            grad=dict(input=lambda g, input: g * input.sgn()))
 
 
-@operator(inplace=True, aliases=("absolute",))
+@operator(inplace=True, aliases=("absolute",), again=False)
 def abs(input):
     return _abs_complex.core(input) if input.dtype.kind == "c" else _abs_real.core(input)
 
@@ -282,7 +282,7 @@ _square = elementwise("square.plain", _prim("square", lambda x: x * x, emit=lamb
                       grad=dict(input=lambda g, input: g * (input.conj() * 2)))
 
 
-@operator(inplace=True)
+@operator(inplace=True, again=False)
 def pow(input, exponent):
     _one_tensor(input, exponent)
     if isinstance(exponent, Tensor) and result_type(input, exponent).kind == "b":
@@ -318,7 +318,7 @@ def _ones_like(x: Tensor) -> Tensor:
     return out + x * 0 if x._rg else out
 
 
-@operator(inplace=True)
+@operator(inplace=True, again=False)
 def square(input):
     return input.pow(2)
 
@@ -735,7 +735,14 @@ def _over(number, x):
 
 
 _dunder("add", _add.core, _add.core, "add_")
-_dunder("sub", sub, sub, "sub_")
+def _minus(a, b):
+    x, y = getattr(a, "_type", None), getattr(b, "_type", None)
+    if (x.dtype is bool_ if x is not None else a.__class__ is bool) or (y.dtype is bool_ if y is not None else b.__class__ is bool):
+        return sub(a, b)  # which says why not
+    return _sub.core(a, b)
+
+
+_dunder("sub", _minus, _minus, "sub_")
 _dunder("mul", mul.core, lambda number, x: mul.core(x, number), "mul_")
 _dunder("truediv", _true_divide.core, _over, "div_")
 _dunder("floordiv", floor_divide.core, floor_divide.core, "floor_divide_")

@@ -15,6 +15,7 @@ from ..graph import Node, Type, broadcast_shapes, primitive, type_of
 from ..runtime.arrays import copy, empty
 from ..runtime.buffer import Buffer
 from ..tensor import Tensor, _from_array, assign, check_inplace, from_node, view_of, wrap_dim
+from .again import UNMET, remembering
 from .movement import _SELECT_RULE, _SLICE_RULE, cast, slice_dim
 from .record import element, is_number, operator
 
@@ -336,9 +337,14 @@ _REST = slice(1, None)
 
 
 def getitem(self: Tensor, key) -> Tensor:
+    if key.__class__ is tuple:
+        known = _recall((self, key), {})
+        return known if known is not UNMET else _getitem(self, key)
     quick = _getitem_quick(self, key)
-    if quick is not None:
-        return quick
+    return quick if quick is not None else _getitem(self, key)
+
+
+def _getitem(self: Tensor, key) -> Tensor:
     view, advanced, _ = _parse(self, key)
     if not advanced:
         if view is self:
@@ -352,6 +358,9 @@ def getitem(self: Tensor, key) -> Tensor:
     if at:
         out = out.permute(_back(rank_index, at, view.dim() - len(indices))).contiguous()
     return out
+
+
+_recall = remembering(_getitem)
 
 
 def setitem(self: Tensor, key, value) -> None:

@@ -773,7 +773,7 @@ def copied(input: Tensor, order: tuple[int, ...] | None) -> Tensor:
     return out
 
 
-@operator(out=False)
+@operator(out=False, again=False)
 def clone(input, *, memory_format=None):
     return copied(input, order_for(input, memory_format))
 
@@ -785,7 +785,7 @@ def contiguous(input, memory_format=contiguous_format):
     return copied(input, order_for(input, memory_format))
 
 
-@operator("Tensor.copy_", method="copy_", out=False)
+@operator("Tensor.copy_", method="copy_", out=False, again=False)
 def copy_(input, src, non_blocking=False):
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")

@@ -24,7 +24,7 @@ from ..dtypes import dtype as DType
 from ..dtypes import promote_types
 from ..graph import Node, Primitive
 from ..tensor import Tensor, assign, check_inplace, from_node, strided_from_node
-from . import ruled
+from . import again, ruled
 from .again import UNMET, remembering
 from .overlap import JOINING, TYPED_BY_OUT, may_write, refuse_overlap
 from .ruled import with_rule
@@ -68,7 +68,7 @@ def register(record: Operator) -> Operator:
 def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = True, inplace: bool = False,
              aliases: tuple[str, ...] = (), out: bool = True, grad: Any = None, inputs: tuple[str, ...] | None = None,
              node: str | None = None, samples: Callable | None = None, differentiable: bool = True,
-             takes: str | None = None) -> Callable:
+             takes: str | None = None, again: bool = True) -> Callable:
     """Makes the decorated function an operator.
 
     ``path``: its public name (by default the function's); ``method``: whether it is a method too, or under which names;
@@ -76,7 +76,8 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
     forms too; ``out``: whether it takes ``out=``; ``grad``: its own gradient, with ``inputs`` the names of the
     differentiable tensor parameters and ``node`` its name on the tape, where that is not its own;
     ``samples``: a function that yields ``(args, kwargs)`` for the tests; ``takes``: the kinds of dtypes that its first
-    argument may be of ("biufc", "l" for int64 alone, "w" for floats wider than two bytes).
+    argument may be of ("biufc", "l" for int64 alone, "w" for floats wider than two bytes); ``again``: whether calls like ones
+    before are recorded again without the function (see `diya.ops.again`), which does not pay where it does next to nothing.
     """
     def decorate(function: Callable) -> Callable:
         name = path or function.__name__
@@ -90,7 +91,7 @@ def operator(path: str | None = None, *, method: bool | str | tuple[str, ...] = 
             run = with_rule(function, rule)
         if takes is not None:
             run = _taking(short, takes, run)
-        public = _public(run, name, out, remembering(run))
+        public = _public(run, name, out, remembering(run) if again else _forgotten)
         public.__wrapped__ = function  # type: ignore[attr-defined]
         if function.__name__ == "<lambda>":
             public.__name__ = public.__qualname__ = short
@@ -330,7 +331,8 @@ def count_modes(change: int) -> None:
     global _modes_on, overrides_exist
     with _counting:
         _modes_on += change
-        overrides_exist = subclasses_override or _modes_on > 0
+        again.modes_on = _modes_on > 0
+        overrides_exist = subclasses_override or again.modes_on
 
 
 def subclass_overrides() -> None:

@@ -135,7 +135,7 @@ def _accumulate_type(input: Tensor, dtype) -> Tensor:
     return input.to(int64) if input.dtype.kind in "bui" else input
 
 
-@operator()
+@operator(again=False)
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     x = _accumulate_type(input, dtype)
     dims = dims_of(dim, x.dim())
@@ -199,7 +199,7 @@ def _prod_grad(g, input, out, shape, dims):
 _PROD_RULE = Rule("Prod", ("input",), dict(input=_prod_grad))
 
 
-@operator()
+@operator(again=False)
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     x = _accumulate_type(input, dtype)
     dims = dims_of(dim, x.dim())

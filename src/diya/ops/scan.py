@@ -77,7 +77,7 @@ def _cumprod_grad_exact(g, input, dim):
 _CUMPROD = Rule("Cumprod", ("input",), dict(input=_cumprod_grad))
 
 
-@operator(inplace=True)
+@operator(inplace=True, again=False)
 def cumsum(input, dim, *, dtype=None):
     x = _accumulate_type(input, dtype)
     return _apply(CUMSUM, _CUMSUM, x, wrap_dim(dim, x.dim()))

@@ -11,6 +11,7 @@ from typing import Any
 import diya
 
 from ...autograd.modes import modes
+from ...ops.again import remembered
 from ...tensor import Tensor
 from .. import functional as F
 from .. import init
@@ -52,7 +53,8 @@ def _gru_step(gates: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_
 
 
 _STEPS: dict[str, Callable[..., State]] = {
-    "RNN_TANH": _rnn_tanh_step, "RNN_RELU": _rnn_relu_step, "LSTM": _lstm_step, "GRU": _gru_step}
+    "RNN_TANH": remembered(_rnn_tanh_step), "RNN_RELU": remembered(_rnn_relu_step), "LSTM": remembered(_lstm_step),
+    "GRU": remembered(_gru_step)}
 
 
 # -- one layer, one direction ------------------------------------------------------------------------------------------
