@@ -217,3 +217,27 @@ def test_operands_that_do_not_agree(call):
 def test_numbers_and_strings_where_others_are_due(call):
     with pytest.raises(TypeError):
         call()
+
+
+@pytest.mark.parametrize(("error", "call"), [
+    (RuntimeError, lambda: F.scaled_dot_product_attention(ones(1, 3, 4), ones(1, 7, 4), ones(1, 6, 4), is_causal=True)),
+    (RuntimeError, lambda: diya.index_reduce(ones(7, 2), 1, AT, ones(5, 1), "amax")),
+    (RuntimeError, lambda: diya.addmm(ones(1, 2, 2), square, square)),
+    (RuntimeError, lambda: F.conv_transpose1d(ones(1, 1, 4), ones(1, 1, 2), stride=2, output_padding=-1)),
+    (RuntimeError, lambda: diya.ormqr(square, ones(3), square)),
+    (RuntimeError, lambda: diya.linalg.vecdot(ones(1), ones(0))),
+    (RuntimeError, lambda: F.multi_margin_loss(square, diya.zeros(1, 2, dtype=diya.int64))),
+    (RuntimeError, lambda: F.linear(ones(3), ones(3), ones(2))),
+    (RuntimeError, lambda: F.batch_norm(ones(2, 2), ones(1, 2), ones(2))),
+    (RuntimeError, lambda: diya.searchsorted(ones(3), ones(2), sorter=AT)),
+    (RuntimeError, lambda: diya.squeeze(square, (0, 0))),
+    (IndexError, lambda: diya.index_select(ones(()), 3, AT)),
+    (TypeError, lambda: F.pad(square, (1.0, 1.0))), (TypeError, lambda: F.avg_pool1d(square, (2.0,))),
+    (TypeError, lambda: F.layer_norm(square, (2.0,))), (TypeError, lambda: square.split([1.0, 1.0])),
+    (TypeError, lambda: diya.sum(square, True)), (TypeError, lambda: diya.tril(square, 0.5)),
+    (TypeError, lambda: diya.sum(square, 0, keepdim="yes")), (TypeError, lambda: diya.topk(ones(3), 2.0)),
+    (TypeError, lambda: ones(9).unfold(0, 3, 1.5)), (TypeError, lambda: diya.istft(1j * ones(9, 5), 16, hop_length=2.5)),
+])
+def test_sizes_and_kinds_of_arguments(error, call):
+    with pytest.raises(error):
+        call()

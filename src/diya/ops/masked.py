@@ -61,7 +61,7 @@ def _count(input: Tensor, mask: Tensor | None, dim, keepdim: bool) -> Tensor:
 def _reduction(name: str, reduce, identity, prepare=_cast):
     def masked(input, dim=None, *, keepdim=False, dtype=None, mask=None):
         x = prepare(input, dtype)
-        if identity is _lowest or identity is _highest:
+        if mask is not None and (identity is _lowest or identity is _highest):
             if x.dtype.kind == "b":
                 raise NotImplementedError(f"identity of {name} on {x.dtype} input")
         return reduce(_filled(x, mask, identity(x.dtype)), () if dim is None else dim, keepdim)

@@ -90,7 +90,7 @@ def _wide(t: Tensor | None, shape=None) -> Tensor | None:
 
 def _check_channels(channels: int, **parameters: Tensor | None) -> None:
     for argument, t in parameters.items():
-        if t is not None and (t.numel() != channels or t.dim() > 1):
+        if t is not None and (t.numel() != channels or t.dim() > 1 and argument.startswith("running")):
             what = t.numel() if t.dim() == 1 else f"a tensor of size {list(t.shape)}"
             raise RuntimeError(f"{argument} should contain {channels} elements not {what}")
 

@@ -125,9 +125,11 @@ def _forgotten(args: tuple, kwargs: dict):
 
 def _public(function: Callable, name: str, takes_out: bool, recall: Callable = _forgotten) -> Callable:
     """The function as users call it: with ``out=``, and the override protocol. ``recall`` may know the result (see `again`)."""
+    typed: tuple | None = None
     if takes_out:
         @wraps(function)
         def call(*args, out=None, **kwargs):
+            nonlocal typed
             if kwargs and not _NUMPY_NAMES.isdisjoint(kwargs):
                 kwargs = _torch_names(function, kwargs)
             if overrides_exist:
@@ -143,6 +145,10 @@ def _public(function: Callable, name: str, takes_out: bool, recall: Callable = _
                     result = recall(args, kwargs)
                     if result is not UNMET:
                         return result
+                if typed is None:
+                    typed = _typed(function)
+                if typed:
+                    _check_types(name, typed, args, kwargs)
                 result = function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
                 result = _otherwise(call, name, function, args, kwargs, error)
@@ -152,6 +158,7 @@ def _public(function: Callable, name: str, takes_out: bool, recall: Callable = _
     else:
         @wraps(function)
         def call(*args, **kwargs):
+            nonlocal typed
             if kwargs and not _NUMPY_NAMES.isdisjoint(kwargs):
                 kwargs = _torch_names(function, kwargs)
             if overrides_exist:
@@ -160,12 +167,51 @@ def _public(function: Callable, name: str, takes_out: bool, recall: Callable = _
                     return result
             try:
                 result = recall(args, kwargs)
-                return result if result is not UNMET else function(*args, **kwargs)
+                if result is not UNMET:
+                    return result
+                if typed is None:
+                    typed = _typed(function)
+                if typed:
+                    _check_types(name, typed, args, kwargs)
+                return function(*args, **kwargs)
             except (AttributeError, TypeError) as error:
                 return _otherwise(call, name, function, args, kwargs, error)
             except engine.DataDependent as error:
                 return _one_by_one(call, args, kwargs, error)
     return call
+
+
+# Parameters that take an int and nothing else, by their names; a default that is a bool tells a flag.
+_INTS = frozenset(("dim", "dim0", "dim1", "dim2", "dimension", "groups", "num_groups", "chunks", "diagonal", "offset", "decimals",
+                   "k", "n", "edge_order", "upscale_factor", "downscale_factor", "blank", "ignore_index", "num_samples", "step",
+                   "N"))
+_NO_INT = (float, bool, complex, str)
+_NO_FLAG = (float, complex, str, tuple, list)
+
+
+def _typed(function: Callable) -> tuple[tuple[int, str, bool], ...]:
+    """The parameters that take an int or a flag (position, name, whether it is a flag)."""
+    import inspect
+    if not hasattr(function, "__code__"):
+        return ()
+    given = inspect.signature(function).parameters
+    ints = _INTS - {"dim"} if "unbiased" in given else _INTS  # var(x, True) is understood
+    return tuple([(i if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) else 1 << 30, p.name, p.default.__class__ is bool)
+                  for i, p in enumerate(given.values())
+                  if p.name in ints and p.default.__class__ is not float or p.default.__class__ is bool])
+
+
+def _check_types(name: str, typed: tuple, args: tuple, kwargs: dict) -> None:
+    """Raises TypeError for a float or a bool where an int is due, and for what is no truth value where a flag is."""
+    count = len(args)
+    for i, parameter, flag in typed:
+        value = args[i] if i < count else kwargs.get(parameter)
+        kind = value.__class__
+        if flag:
+            if kind is not bool and (isinstance(value, _NO_FLAG) or kind is object):
+                raise TypeError(f"{name}(): argument '{parameter}' must be bool, not {kind.__name__}")
+        elif kind is not int and isinstance(value, _NO_INT):
+            raise TypeError(f"{name}(): argument '{parameter}' must be int, not {kind.__name__}")
 
 
 # Parameters may be given by numpy's names, where these are not the operator's own, and dtypes as Python's types.
