@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes, engine, views
+from . import autograd, dtypes, engine, views
 from .autograd.modes import modes
 from .autograd.tape import AccumulateGrad, RemovableHandle, Rule, edge_of, put, track
 from .device import META
@@ -434,7 +434,6 @@ class Tensor:
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
         """Gradients of this tensor with respect to the leaves, added to their ``grad``."""
-        from . import autograd
         autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def retain_grad(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import engine
+from .. import tensor as _tensor  # which imports this package's modules: it is whole when a function here runs
 from . import graph as graph
 from .modes import detect_anomaly as detect_anomaly
 from .modes import enable_grad as enable_grad
@@ -18,8 +19,6 @@ from .tape import AccumulateGrad, edge_of
 
 
 def _roots(tensors, grads) -> tuple[list, list]:
-    from ..ops.movement import constant
-    from ..tensor import Tensor, from_node
     edges, out = [], []
     for t, g in zip(tensors, grads, strict=True):
         edge = edge_of(t)
@@ -31,8 +30,8 @@ def _roots(tensors, grads) -> tuple[list, list]:
                                    f"{list(t.shape)}: pass its gradient, or reduce it to a number first")
             if t.dtype.kind == "c":
                 raise RuntimeError(f"grad can be computed only for real scalar outputs but got {t.dtype}")
-            g = from_node(engine.scalar(1, t.dtype) if not t.shape else constant(tuple(t.shape), 1, t.dtype))
-        elif not isinstance(g, Tensor):
+            g = _tensor.from_node(engine.scalar(1, t.dtype) if not t.shape else _ones(tuple(t.shape), t.dtype))
+        elif not isinstance(g, _tensor.Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g.shape != t.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of "
@@ -42,9 +41,13 @@ def _roots(tensors, grads) -> tuple[list, list]:
     return edges, out
 
 
+def _ones(shape, dtype):
+    from ..ops.movement import constant
+    return constant(shape, 1, dtype)
+
+
 def _sequence(x) -> tuple:
-    from ..tensor import Tensor
-    return (x,) if isinstance(x, Tensor) or x is None or isinstance(x, graph.GradientEdge) else tuple(x)
+    return (x,) if isinstance(x, _tensor.Tensor) or x is None or isinstance(x, graph.GradientEdge) else tuple(x)
 
 
 def backward(tensors, grad_tensors=None, retain_graph: bool | None = None, create_graph: bool = False,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from .. import engine, recording
 from ..graph import Node
+from ..tensor import from_node
 from . import replay
 from .modes import modes, set_grad_enabled
 from .tape import AccumulateGrad, NodeBase
@@ -82,7 +83,6 @@ def run(roots: list[tuple[NodeBase, int]], grads: list, create_graph: bool, reta
 
 def _captured(tape: replay.Tape, roots, retain_graph: bool) -> list[tuple[AccumulateGrad, Node]]:
     """Walks a tape whose form is met for the second time, and remembers what that recorded."""
-    from ..tensor import from_node
     grads = [from_node(next(iter(tape.inputs)))]  # a dense one: of a view, its base would be recorded, whatever it held
     gradients: list[tuple[AccumulateGrad, Node]] = []
     applied: list[NodeBase] = []
@@ -215,7 +215,6 @@ def _apply(node: NodeBase, grads: tuple, retain_graph: bool) -> tuple:
 
 def _accumulate_values(gradients: list[tuple[AccumulateGrad, Node]]) -> None:
     """Adds gradients, as values, to leaves that have no hooks."""
-    from ..tensor import from_node
     for leaf, value in gradients:
         t = leaf.variable
         if t._grad is None:
@@ -227,7 +226,6 @@ def _accumulate_values(gradients: list[tuple[AccumulateGrad, Node]]) -> None:
 
 
 def _accumulate(node: AccumulateGrad, g, create_graph: bool) -> None:
-    from ..tensor import from_node
     t = node.variable
     if t._hooks:
         for hook in list(t._hooks.values()):
