@@ -76,33 +76,25 @@ def dense_strides(shape, order) -> tuple[int, ...]:
 def reshape_strides(shape, strides, new) -> tuple[int, ...] | None:
     """Strides that show the same elements in shape ``new`` without a copy, or None if there are none."""
     if 0 in shape:
-        return contiguous_strides(new)
-    old = [(s, st) for s, st in zip(shape, strides, strict=True) if s != 1]
-    groups: list[tuple[int, int]] = []  # runs of dimensions that are one dimension in memory: (size, fastest stride)
-    for s, st in old:
-        if groups and groups[-1][1] == s * st:
-            groups[-1] = (groups[-1][0] * s, st)
-        else:
-            groups.append((s, st))
-    out = [0] * len(new)
-    d = len(new) - 1
-    for size, st in reversed(groups):
+        return tuple(strides) if tuple(shape) == tuple(new) else contiguous_strides(new)
+    if not shape:
+        return (1,) * len(new)
+    out, d = [0] * len(new), len(new) - 1
+    size, step = 1, strides[-1]  # of a run of dimensions that are one dimension in memory
+    for k in range(len(shape) - 1, -1, -1):
+        size *= shape[k]
+        if k and (shape[k - 1] == 1 or strides[k - 1] == size * step):
+            continue
         n = 1
-        while n < size:
-            while d >= 0 and new[d] == 1:
-                out[d] = st * n
-                d -= 1
-            if d < 0 or size % (n * new[d]):
-                return None
-            out[d] = st * n
+        while d >= 0 and (n < size or new[d] == 1):  # those of size 1 have the stride that the run goes on with, as in PyTorch
+            out[d] = n * step
             n *= new[d]
             d -= 1
-    while d >= 0:
-        if new[d] != 1:
+        if n != size:
             return None
-        out[d] = out[d + 1] * new[d + 1] if d + 1 < len(new) else 1
-        d -= 1
-    return tuple(out)
+        if k:
+            size, step = 1, strides[k - 1]
+    return tuple(out) if d < 0 else None
 
 
 @lru_cache(1 << 14)

@@ -729,7 +729,7 @@ def order_for(input: Tensor, format) -> tuple[int, ...] | None:
         if len(_LAST[name]) != input.dim():
             raise RuntimeError(f"required rank {len(_LAST[name])} tensor to use {name} format")
         return _LAST[name]
-    if name == "preserve_format" and input._strides is not None and not input.is_contiguous():
+    if name == "preserve_format" and input._strides is not None and input._strides != input._type.strides:
         if views.is_dense(input.shape, input._strides):
             return views.memory_order(input.shape, input._strides)
         return _iterator_order(input.shape, ((input.shape, input._strides),))
@@ -761,7 +761,13 @@ def laid_like(like: Tensor, out: Tensor) -> Tensor:
     if like._strides is None or out.dim() != like.dim():
         return out
     format = suggested_format(like)
-    return out if format is contiguous_format else contiguous(out, format)
+    if format is contiguous_format:
+        return out
+    out = contiguous(out, format)
+    strides = views.dense_strides(out.shape, _LAST[format.name])
+    if strides != out.stride():  # in dimensions of size 1 only: what comes next is to see the format all the same
+        out._strides = strides
+    return out
 
 
 def copied(input: Tensor, order: tuple[int, ...] | None) -> Tensor:
@@ -895,10 +901,12 @@ def _cat_rule(count: int) -> Rule:
 
 def _common_format(tensors: list[Tensor]) -> tuple[int, ...] | None:
     """The memory order of channels last where all tensors are laid out so; None for row-major."""
-    for name, format in (("channels_last", channels_last), ("channels_last_3d", channels_last_3d)):
-        if all(x._strides is not None and not x.is_contiguous() and x.is_contiguous(format) for x in tensors):
-            return _LAST[name]
-    return None
+    if tensors[0]._strides is None:
+        return None
+    format = suggested_format(tensors[0])
+    if format is contiguous_format or any(suggested_format(x) is not format for x in tensors[1:]):
+        return None
+    return _LAST[format.name]
 
 
 def _cat_grad(g, dim, sizes, left_out):

@@ -179,7 +179,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     statistics (https://arxiv.org/abs/1502.03167)."""
     if training:
         _check_batch(input.shape)
-    return laid_like(input, _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0])
+    out = _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+    return out if input.is_contiguous() else laid_like(input, out)
 
 
 @operator("batch_norm", method=False, out=False)
