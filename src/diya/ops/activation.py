@@ -139,6 +139,8 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     require_float("rrelu", input)
     if inplace:
         check_inplace(input)
+    else:
+        input = input.contiguous()
     if training:
         out = (snapshot(input) if inplace else input) * slopes(input.detach(), lower, upper)
     else:
@@ -269,6 +271,7 @@ def softplus(input, beta=1, threshold=20):
 @activation("logsigmoid", out=True, node="LogSigmoid", grad=dict(input=lambda g, input: g * sigmoid(-input)))
 def logsigmoid(input):
     """log sigmoid(x), computed so that it neither over- nor underflows."""
+    input = input.contiguous()
     return minimum(input, number(0, input)) - log1p(exp(-input.abs()))
 
 

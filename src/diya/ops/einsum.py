@@ -193,10 +193,12 @@ def _run(operands: list[Tensor], labels: list[Labels], sizes: dict, out: Labels)
     from .record import result_type
     held: dict[int, tuple[Tensor, Labels]] = {}
     d = result_type(*operands)
+    if all(name in out for names in labels for name in names):  # nothing is summed: products promote
+        operands = [x.to(d) for x in operands]
     for i, (x, names) in enumerate(zip(operands, labels, strict=True)):
         if x.dtype is not d:
-            raise RuntimeError(f"expected scalar type {operands[0].dtype} but found {x.dtype}: einsum's operands must have one "
-                               f"dtype")
+            raise RuntimeError(f"expected scalar type {d} but found {x.dtype}: einsum's operands must have one dtype where "
+                               f"something is summed")
         x, names = _diagonal(x, names, f"operand {i}")
         elsewhere = set(out).union(*(other for k, other in enumerate(labels) if k != i))
         if len(operands) > 1:

@@ -242,8 +242,10 @@ _refusing("absolute_", _no_complex_abs)
 @operator(inplace=True)
 def sgn(input):
     if input.dtype.kind == "c":
+        from .arithmetic import complex as of_parts
         size = abs(input)
-        return where(size == 0, input.new_zeros(()), input / where(size == 0, size.new_ones(()), size))
+        safe = where(size == 0, size.new_ones(()), size)
+        return of_parts(input.real / safe, input.imag / safe)
     return sign(input)
 
 

@@ -502,7 +502,7 @@ def _masked_fill_(self, mask, value):
 Tensor.masked_fill_ = _masked_fill_  # type: ignore[attr-defined]
 
 
-@operator(differentiable=False, out=False)
+@operator(differentiable=False)
 def nonzero(input, *, as_tuple=False):
     array = elements(input)
     if input.dtype.name == "bfloat16":

@@ -507,7 +507,8 @@ def _make_unpool(rank: int) -> None:
         each = math.prod(input.shape[-rank:])
         at = indices.reshape(rows, each)
         out = put_at(input.new_zeros((rows, cells)), [arange(rows).unsqueeze(1), at], input.reshape(rows, each), False)
-        return laid_like(input, out.reshape(*lead, *sizes))
+        out = out.reshape(*lead, *sizes)
+        return laid_like(input, out) if rank < 3 else out
 
     max_unpool.__name__ = max_unpool.__qualname__ = name
     max_unpool.__doc__ = f"The partial inverse of `max_pool{rank}d`: values at the positions that it gave, zero elsewhere."

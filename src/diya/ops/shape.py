@@ -202,7 +202,7 @@ def rot90(input, k=1, dims=(0, 1)):
         return flip(input, a, b)
     if k == 3:
         return flip(input, a).transpose(a, b).clone()
-    return input.clone()
+    return _dense(input)
 
 
 @operator(method=False, out=False)
@@ -331,12 +331,22 @@ def trace(input):
 # -- views written back -----------------------------------------------------------------------------------------------------
 
 
-def _scatter_into(input: Tensor, src: Tensor, view: Tensor) -> Tensor:
+def _scatter_into(input: Tensor, src: Tensor, view: Tensor, gaps: bool = False) -> Tensor:
     """A copy of ``input`` in which the elements that ``view`` (a view of a dense tensor like it) shows are ``src``."""
     if src.shape != view.shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = "
                            f"{list(view.shape)}")
-    return movement.preserved(input, write(input, src.to(input.dtype), (tuple(view.shape), tuple(view.stride()), view._offset)))
+    out = write(input, src.to(input.dtype), (tuple(view.shape), tuple(view.stride()), view._offset))
+    return _gaps_kept(input, out) if gaps else movement.preserved(input, out)
+
+
+def _gaps_kept(like: Tensor, out: Tensor) -> Tensor:
+    """``out`` laid out as ``like`` is, with what lies between its elements in memory, as PyTorch clones it for these operators."""
+    shape, strides = tuple(like.shape), like.stride()
+    if views.is_dense(shape, strides) or views.overlaps_itself(shape, strides):
+        return movement.preserved(like, out)
+    memory = like.detach().as_strided((like._storage.nbytes() // like.element_size(),), (1,), 0).clone()
+    return movement.write(memory, out, (shape, strides, like._offset), None).as_strided(shape, strides, like._offset)
 
 
 def _template(input: Tensor) -> Tensor:
@@ -345,7 +355,7 @@ def _template(input: Tensor) -> Tensor:
 
 @operator()
 def select_scatter(input, src, dim, index):
-    return _scatter_into(input, src, _template(input).select(dim, index))
+    return _scatter_into(input, src, _template(input).select(dim, index), True)
 
 
 @operator()
@@ -357,7 +367,7 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
 
 @operator()
 def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
-    return _scatter_into(input, src, movement.diagonal(_template(input), offset, dim1, dim2))
+    return _scatter_into(input, src, movement.diagonal(_template(input), offset, dim1, dim2), True)
 
 
 def _as_strided_scatter_grad(g, shape, size, stride, storage_offset):

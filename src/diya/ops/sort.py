@@ -103,8 +103,6 @@ def _no_complex(name: str, x: Tensor) -> None:
 @operator()
 def sort(input, dim=-1, descending=False, stable=False):
     _no_complex("sort", input)
-    if isinstance(dim, bool):
-        dim, descending = -1, dim
     dim = wrap_dim(dim, input.dim())
     node, attrs = input._value(), (dim, bool(descending), bool(stable))
     values, indices = from_node(engine.record(SORTED, (node,), attrs)), from_node(engine.record(ORDER, (node,), attrs))
@@ -115,9 +113,8 @@ def sort(input, dim=-1, descending=False, stable=False):
 @operator()
 def argsort(input, dim=-1, descending=False, stable=False):
     _no_complex("sort", input)
-    if isinstance(dim, bool):
-        dim, descending = -1, dim
-    return from_node(engine.record(ORDER, (input._borrow(),), (wrap_dim(dim, input.dim()), bool(descending), bool(stable))))
+    found = engine.record(ORDER, (input._borrow(),), (wrap_dim(dim, input.dim()), bool(descending), bool(stable)))
+    return preserved(input, from_node(found))
 
 
 @operator()
