@@ -116,7 +116,10 @@ def _check_tensor_all(cond: Tensor, message=None) -> None:
 
 
 def _assert(condition, message) -> None:
-    """``assert`` that a tracer could see."""
+    """``assert`` that a tracer of `torch.fx` records."""
+    if type(condition) is not bool and hasattr(condition, "__torch_function__") and not isinstance(condition, Tensor):
+        from .overrides import handle_torch_function
+        return handle_torch_function(_assert, (condition,), condition, message)
     assert condition, message
 
 

@@ -1,61 +1,18 @@
-"""``torch.fx``: no symbolic tracing. Asked, no object is traced; used, it says so."""
+"""``torch.fx``: a function or module is traced once on proxies; its graph can be read, changed, and is a module again."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from ..nn import Module
-
-
-def wrap(fn_or_name: Any) -> Any:
-    """Marks a function as a leaf of symbolic traces, of which there are none. Returns it."""
-    return fn_or_name
-
-
-def _refuse(name: str):
-    raise NotImplementedError(f"torch.fx.{name} is not supported: diya records the operations that run and has no symbolic "
-                              f"tracer. torch.explain(function) shows the programs it makes")
-
-
-class _Refused:
-    def __init__(self, *args, **kwargs):
-        _refuse(type(self).__name__)
-
-
-class Proxy(_Refused):
-    """No object is one."""
-
-
-class Node(_Refused):
-    """No object is one."""
-
-
-class Graph(_Refused):
-    """No object is one."""
-
-
-class Tracer(_Refused):
-    """Refused where made."""
-
-
-class Interpreter(_Refused):
-    """Refused where made."""
-
-
-class Transformer(_Refused):
-    """Refused where made."""
-
-
-class GraphModule(Module):
-    """No module is one."""
-
-    def __init__(self, *args, **kwargs):
-        _refuse("GraphModule")
-
-
-def symbolic_trace(*args, **kwargs):
-    _refuse("symbolic_trace")
-
-
-def replace_pattern(*args, **kwargs):
-    _refuse("replace_pattern")
+from ._symbolic_trace import PH as PH
+from ._symbolic_trace import Tracer as Tracer
+from ._symbolic_trace import symbolic_trace as symbolic_trace
+from ._symbolic_trace import wrap as wrap
+from .graph import CodeGen as CodeGen
+from .graph import Graph as Graph
+from .graph_module import GraphModule as GraphModule
+from .immutable_collections import immutable_dict as immutable_dict
+from .immutable_collections import immutable_list as immutable_list
+from .interpreter import Interpreter as Interpreter
+from .interpreter import Transformer as Transformer
+from .node import Node as Node
+from .node import has_side_effect as has_side_effect
+from .node import map_arg as map_arg
+from .proxy import Proxy as Proxy
+from .subgraph_rewriter import replace_pattern as replace_pattern
