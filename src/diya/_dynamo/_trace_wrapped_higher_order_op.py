@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ..overrides import BaseTorchFunctionMode
 
-class TransformGetItemToIndex:
-    """Refused where entered: `vmap` here does not batch an index that is read as a number."""
 
-    def __enter__(self):
-        raise NotImplementedError("TransformGetItemToIndex is not supported: index with tensors of one dimension or more")
+class TransformGetItemToIndex(BaseTorchFunctionMode):
+    """Changes nothing: `vmap` takes batched indices anyway."""
+
+    def __enter__(self) -> TransformGetItemToIndex:
+        return self
 
     def __exit__(self, *exc) -> None:
         pass

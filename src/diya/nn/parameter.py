@@ -15,6 +15,9 @@ __all__ = ["Parameter", "UninitializedParameter", "is_lazy", "Buffer", "Uninitia
            "UninitializedTensorMixin"]
 
 
+_OWN = frozenset(Tensor.__dict__) | {"_storage", "_type"}
+
+
 def _view_as(cls, data: Tensor, requires_grad: bool):
     """A leaf of class ``cls`` on the memory of ``data``."""
     made = data.detach().as_subclass(cls)
@@ -39,7 +42,9 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
     _results_keep_class = False
 
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True):
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True, **of_another):
+        if not of_another.keys() <= _OWN:  # what another's __dict__ holds may be handed on, and changes nothing
+            raise TypeError(f"Parameter() got an unexpected keyword argument {sorted(of_another.keys() - _OWN)[0]!r}")
         if data is None:
             data = diya.empty(0)
         if not isinstance(data, Tensor):

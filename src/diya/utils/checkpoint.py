@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+from enum import Enum
 from typing import Any
 
 from ..autograd import Function, backward, enable_grad
@@ -44,6 +45,31 @@ def set_device_states(devices, states, *, device_type: str | None = None) -> Non
 
 def noop_context_fn() -> tuple:
     return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+class CheckpointPolicy(Enum):
+    """What to do with an operator's result in a region that is computed again: a hint about memory."""
+
+    MUST_SAVE = 0
+    PREFER_SAVE = 1
+    MUST_RECOMPUTE = 2
+    PREFER_RECOMPUTE = 3
+    MUST_CPU_OFFLOAD = 4
+    PREFER_CPU_OFFLOAD = 5
+
+
+class SelectiveCheckpointContext:
+    """What a policy function is called with in PyTorch."""
+
+    def __init__(self, *, is_recompute: bool):
+        self.is_recompute = is_recompute
+
+
+def create_selective_checkpoint_contexts(policy_fn_or_list, allow_cache_entry_mutation: bool = False) -> tuple:
+    """For ``checkpoint(..., context_fn=...)``. What a policy would save is computed again like the rest: results are the same."""
+    if not callable(policy_fn_or_list) and not isinstance(policy_fn_or_list, list):
+        raise TypeError(f"policy_fn_or_list must be either a function or a list of ops, got {type(policy_fn_or_list).__name__}")
+    return noop_context_fn()
 
 
 class CheckpointError(RuntimeError):

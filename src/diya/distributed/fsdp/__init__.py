@@ -1,6 +1,6 @@
 """``torch.distributed.fsdp``: modules spread over several processes, of which there are none."""
 
-from .._absent import absent
+from ..._absent import absent
 
 __getattr__ = absent(__name__, """BackwardPrefetch CPUOffload CPUOffloadPolicy FSDPModule FullOptimStateDictConfig
     FullStateDictConfig FullyShardedDataParallel LocalOptimStateDictConfig LocalStateDictConfig MixedPrecision
