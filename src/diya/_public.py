@@ -13,6 +13,9 @@ from .storage import TypedStorage
 from .tensor import Tensor
 
 
+DeviceObjType = Device
+
+
 def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 

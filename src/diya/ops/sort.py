@@ -141,6 +141,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
     only("kthvalue_cpu", "uif", input)
     dim = wrap_dim(dim, input.dim())
     n = input.shape[dim] if input.dim() else 1
+    k = k.__index__() if hasattr(k, "__index__") else not_int("kthvalue", "k", k)
     if not 1 <= k <= n:
         raise (RuntimeError if input.numel() else IndexError)(f"kthvalue(): selected number k out of range for dimension {dim}")
     if not input.dim():

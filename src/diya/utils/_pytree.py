@@ -46,6 +46,14 @@ def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable
     SUPPORTED_NODES[cls] = NodeDef(flatten_fn, unflatten_fn)
 
 
+def _namedtuple_flatten(d: Any) -> tuple[list, type]:
+    return list(d), type(d)
+
+
+def _namedtuple_unflatten(values: Any, context: type) -> Any:
+    return context(*values)
+
+
 _register_pytree_node = register_pytree_node
 register_pytree_node(tuple, lambda x: (list(x), None), lambda v, c: tuple(v))
 register_pytree_node(list, lambda x: (list(x), None), lambda v, c: list(v))

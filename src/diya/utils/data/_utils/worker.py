@@ -164,6 +164,12 @@ def _serve(worker: int, settings: Settings, pipe: Any) -> None:
         send(pipe, frames)
 
 
+def _generate_state(base_seed: int, worker_id: int) -> list[int]:
+    """What numpy's generator of a worker is seeded with."""
+    entropy = [worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
+    return np.random.SeedSequence(entropy).generate_state(4).tolist()
+
+
 def _seed_everything(base_seed: int, worker: int) -> None:
     """Seeds Python's, numpy's and our generator, each worker differently."""
     import random
@@ -172,8 +178,7 @@ def _seed_everything(base_seed: int, worker: int) -> None:
 
     random.seed(base_seed + worker)
     manual_seed(base_seed + worker)
-    entropy = [worker, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
-    np.random.seed(np.random.SeedSequence(entropy).generate_state(4))
+    np.random.seed(_generate_state(base_seed, worker))
 
 
 def _one_thread() -> None:
