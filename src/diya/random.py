@@ -33,6 +33,7 @@ DEFAULT_SEED = 67280421310721  # of a Generator nobody seeded, as in PyTorch: Eu
 STATE_BYTES = 5056
 
 _N = 624  # words in MT19937's state
+_FEW = 1024       # pairs of words: the way to numpy's generator takes longer for fewer
 _CHUNK = 1 << 14  # of words that are drawn and compared while they are in the cache
 NATIVE_FROM = 1 << 21  # words drawn in this process: making code for them pays from there on
 # PyTorch's layout of a state: initial seed, words left in the block, seeded?, next word, the words (8 bytes each), two
@@ -167,11 +168,21 @@ class Generator:
         engine.looked()
         if engine.capturing is not None:
             engine.capturing.draws_from(self)
-        if self._words is None:
+        if self._bits is None:
             self._bits, self._words = _engine(_seed_words(self._initial_seed), _N)
         if n:
             self._untouched = False
-        return self._words
+        return self._bits
+
+    def _pairs(self, n: int) -> np.ndarray:
+        """The next ``2 n`` words as ``n`` uint64."""
+        source = self._source(n)
+        if n > _FEW:
+            return self._words.integers(0, 2**64, n, np.uint64)
+        words = source.random_raw(2 * n)
+        pairs = words[::2] << np.uint64(32)
+        pairs |= words[1::2]
+        return pairs
 
     def words32(self, n: int) -> np.ndarray:
         """The next ``n`` words of the stream (uint32)."""
@@ -180,7 +191,7 @@ class Generator:
             if n >= _CHUNK and pays("words", n, NATIVE_FROM):
                 from .runtime.cpu import draws
                 return draws.words(self._bits.ctypes.state_address, n)
-            return source.integers(0, 2**32, n, np.uint32)
+            return source.random_raw(n).astype(np.uint32)
 
     def words64(self, n: int) -> np.ndarray:
         """The next ``2 n`` words as ``n`` uint64, the first of a pair on top."""
@@ -188,7 +199,7 @@ class Generator:
             words = self.words32(2 * n).view(np.uint64)
             return words << np.uint64(32) | words >> np.uint64(32)
         with self._lock:
-            return self._source(n).integers(0, 2**64, n, np.uint64)
+            return self._pairs(n)
 
     def below(self, n: int, p: float) -> np.ndarray:
         """Of the next ``n`` `doubles`, whether each is below ``p`` (bool)."""
@@ -197,7 +208,7 @@ class Generator:
         with self._lock:
             for start in range(0, n, _CHUNK):
                 part = out[start:start + _CHUNK]
-                words = self._source(n).integers(0, 2**64, len(part), np.uint64)
+                words = self._pairs(len(part))
                 words &= mask
                 np.less(words, threshold, out=part)
         return out
@@ -267,7 +278,7 @@ def _seed_words(seed: int) -> np.ndarray:
 
 
 def _engine(key: np.ndarray, position: int) -> tuple[Any, Any]:
-    """MT19937 at a word of a block, and the same as a numpy generator, which hands out many words at once."""
+    """MT19937 at a word of a block, and the same as a numpy generator, which is faster at many pairs of words."""
     bits = np.random.MT19937(0)
     bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
     return bits, np.random.Generator(bits)

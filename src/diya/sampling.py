@@ -106,7 +106,7 @@ def normal(generator: Generator, shape: Shape, dtype: DType, mean: float = 0.0, 
         return _store(_fma(generator.normals(n), std, mean), dtype).reshape(shape)
     if n >= 2 * _PIECE:
         return _in_pieces(generator, n, lambda n: normal(generator, (n,), dtype, mean, std)).reshape(shape)
-    if n >= _BLOCK and dtype is not dtypes.float64 and pays("normals", n, _NATIVE_FROM):
+    if dtype is not dtypes.float64 and pays("normals", max(n, _BLOCK), _NATIVE_FROM):
         return dtypes.store_array(_native_normals(generator, n, dtype.itemsize == 2, mean, std), dtype).reshape(shape)
     draw, transform = (generator.doubles, _normal64) if dtype is dtypes.float64 else (generator.floats, _normal32)
     tail = n % 16
@@ -441,7 +441,7 @@ def _normal64(u: np.ndarray, mean: float, std: float) -> np.ndarray:
     return _fma(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1), std, mean)
 
 
-_BLOCK = 1024  # elements: of fewer, the way to compiled code takes longer
+_BLOCK = 1024  # elements: fewer take as long, unless by compiled code
 _NATIVE_FROM = 1 << 17  # elements drawn in this process: making code pays from there on
 
 
@@ -484,7 +484,7 @@ def _shuffle(generator: Generator, n: int) -> np.ndarray:
     """
     if n < 2:
         return np.arange(n)
-    if n >= _BLOCK and pays("permutations", n, _NATIVE_FROM):
+    if pays("permutations", max(n, _BLOCK), _NATIVE_FROM):
         from .runtime.cpu import draws
         return draws.shuffled(generator.words32(n - 1))
     index = np.arange(n)

@@ -61,7 +61,8 @@ def observed(program, arrays, gradients):
             continue
         pool += [o for o in (out if isinstance(out, (list, tuple)) else [out]) if isinstance(o, torch.Tensor)]
     seen += [(tuple(x.shape), x.stride(), x.dtype, x.requires_grad, x.is_leaf) for x in pool]
-    total = sum((x * torch.arange(1, x.numel() + 1, dtype=x.dtype).reshape(x.shape)).sum().double() for x in pool if x.requires_grad)
+    tracked = [x for x in pool if x.requires_grad]
+    total = sum((x * torch.arange(1, x.numel() + 1, dtype=x.dtype).reshape(x.shape)).sum().double() for x in tracked)
     if isinstance(total, torch.Tensor):
         try:
             found = torch.autograd.grad(total, [x for x in leaves if x.requires_grad], allow_unused=True)
