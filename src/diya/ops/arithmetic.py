@@ -379,13 +379,13 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     dim = wrap_dim(dim, input.dim())
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
-    if n == 0:
-        return input.clone()
     parts = [x for x in (prepend, input, append) if x is not None]
     for x in parts:
         only_tensors("diff", **{"append" if x is append else "prepend": x})
         if x.dim() != input.dim():
             raise RuntimeError(f"diff expects prepend or append to be the same dimension as input, got {x.dim()} and {input.dim()}")
+    if n == 0:
+        return input.clone()
     x = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(min(n, x.shape[dim])):
         high, low = slice_dim(x, dim, 1, None), slice_dim(x, dim, 0, -1)
@@ -677,6 +677,8 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
         raise RuntimeError("torch.gradient does not support uint8 input.")
     spacing = 1 if spacing is None else spacing
     per = list(spacing) if isinstance(spacing, (tuple, list)) else [spacing] * len(dims)
+    if isinstance(spacing, (tuple, list)) and any(isinstance(h, Tensor) and h.dim() != 1 for h in per):
+        raise RuntimeError("torch.gradient expected each element of spacing to have one dimension, but got one that has not")
     if len(per) != len(dims):
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(dims)}")
     out = []

@@ -27,7 +27,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     d = result_type(x1, x2)
     if d.kind != "f":
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {d}")
-    if eps < 0:
+    if not eps >= 0:
         raise RuntimeError(f"eps must be non-negative, got: {eps}")
     broadcast_shapes(x1.shape, x2.shape)
     a, b = (x if x.dtype.kind == "f" else x.to(d) for x in (x1, x2))

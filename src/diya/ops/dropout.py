@@ -147,6 +147,8 @@ def _channelwise(name: str, unbatched: int | None, expected: tuple[int, ...]):
             return input
         x = snapshot(input) if inplace else input
         rank = x.dim()
+        if rank < 2:
+            raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
         lead = 1 if unbatched is not None and rank == unbatched else min(2, rank)
         out = _drop(x, p, tuple(x.shape[:lead]) + (1,) * (rank - lead))
         return write_inplace(input, out) if inplace else out

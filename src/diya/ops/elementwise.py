@@ -163,6 +163,8 @@ def sub(input, other, *, alpha=1):
 def rsub(input, other, *, alpha=1):
     if not isinstance(input, Tensor):
         raise WrongArgument(f"rsub(): argument 'input' must be Tensor, not {type(input).__name__}", input)
+    if isinstance(other, bool):
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported, nor from a bool.")
     return sub(other, input, alpha=alpha) if isinstance(other, Tensor) else sub(_as_tensor(other, input), input, alpha=alpha)
 
 
@@ -578,7 +580,7 @@ def _clamp_forward(input, min=None, max=None):
         raise RuntimeError("clamp is not supported for complex types")
     bounds = [x for x in (min, max) if x is not None]
     d = result_type(input, *bounds)
-    if d.kind == "b" and len(bounds) == 2:
+    if d.kind == "b" and (len(bounds) == 2 or not isinstance(bounds[0], Tensor)):
         raise NotImplementedError("\"clamp_cpu\" not implemented for 'Bool'")
     out = input if input.dtype is d else input.to(d)
     if min is not None:

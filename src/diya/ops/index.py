@@ -254,9 +254,11 @@ def _parse(self: Tensor, key) -> tuple[Tensor, list[tuple[int, Tensor]], bool]:
             elif i.dtype.kind in "iu":
                 if i.dim() == 0 and isinstance(i._storage.node.value, Buffer) and not i._rg:
                     view = view.select(dim, int(i.item()))
-                else:
+                elif i.dtype.name in ("int64", "int32") or not i.dim():
                     advanced.append((dim, i if i.dtype is int64 else i.to(int64)))
                     dim += 1
+                else:
+                    raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {i.dtype}")
             else:
                 raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {i.dtype}")
         elif hasattr(i, "__index__"):

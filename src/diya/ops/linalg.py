@@ -802,6 +802,8 @@ def linalg_vander(x, *, N=None):
     n = x.shape[-1] if N is None else N
     if N is not None and N <= 0:
         raise RuntimeError(f"N must be greater than 0, got {N}.")
+    if n <= 1:
+        raise RuntimeError(f"N must be greater than 1, got {n} for a vector of {list(x.shape)}")
     x = x if x.dtype.kind in "fc" else x.to(int64)
     columns = [x.new_ones(x.shape)]
     for _ in range(n - 1):

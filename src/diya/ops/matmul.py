@@ -146,8 +146,9 @@ def _scaled(x: Tensor, beta, product: Tensor, alpha, terms: int = 1) -> Tensor:
     """``beta`` x + ``alpha`` product, where each element of the product is the sum of so many terms."""
     if x.dtype is not product.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_long_name(x.dtype)} and {_long_name(product.dtype)}")
-    if x.dim() > product.dim():
-        raise RuntimeError(f"expand({x.dtype}{list(x.shape)}, size={list(product.shape)}): the input has more dimensions than the "
+    if x.shape != product.shape and (x.dim() > product.dim() or any(
+            s not in (1, n) for s, n in zip(reversed(x.shape), reversed(product.shape), strict=False))):
+        raise RuntimeError(f"expand({x.dtype}{list(x.shape)}, size={list(product.shape)}): the input does not broadcast to the "
                            f"product that it is added to")
     beta, alpha = element(beta, x.dtype), element(alpha, x.dtype)
     if alpha != 1 and terms:
@@ -258,6 +259,8 @@ def linear(input, weight, bias=None):
     _same_dtype("linear", input, weight)
     if bias is not None:
         _same_dtype("linear", bias, weight)
+        if input.dim() == 2 and bias.dim() > 2:
+            raise RuntimeError(f"expand({bias.dtype}{list(bias.shape)}): linear's bias has more dimensions than its result")
         if weight.dim() == 1 and bias.dim():
             raise RuntimeError(f"mat2 must be a matrix, got 1-D tensor: linear's weight of {list(weight.shape)} with a bias")
     if bias is not None and _is_half(input):  # rounded once, as PyTorch does

@@ -177,6 +177,8 @@ def _check_batch(shape) -> None:
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """Normalises each channel over the batch (training; the running statistics follow in place), or by the running
     statistics (https://arxiv.org/abs/1502.03167)."""
+    if eps < 0 or training and not eps:
+        raise ValueError(f"batch_norm eps must be {'positive during training' if training else 'non-negative'}, but got {eps}")
     if training:
         _check_batch(input.shape)
     out = _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
@@ -211,6 +213,8 @@ def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=
     require_float("instance_norm", input)
     if input.dim() < 2:
         raise RuntimeError(f"instance_norm expects an input of at least 2 dimensions (N, C, …), got size {list(input.shape)}")
+    if any(t is not None and t.dim() > 1 for t in (weight, bias)):
+        raise RuntimeError("instance_norm expects weight and bias of one dimension, the number of channels")
     if use_input_stats and math.prod(input.shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
     if not use_input_stats:

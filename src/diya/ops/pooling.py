@@ -274,6 +274,8 @@ def _avg_pool(name: str, rank: int, input: Tensor, kernel, stride, padding, ceil
     if divisor == 0:
         raise RuntimeError(f"{name}(): divisor must be not zero")
     w = _Windows(name, rank, input, kernel, stride, padding, 1, ceil_mode)
+    if rank == 3 and any(n < k for n, k in zip(w.shape, w.kernel, strict=True)):
+        raise RuntimeError(f"input image {list(w.shape)} smaller than kernel size {list(w.kernel)}")
     if input.dtype.kind in "cb":
         raise RuntimeError(f"\"{name}\" not implemented for '{_long_name(input.dtype)}'")
     x = widened(input)

@@ -262,6 +262,9 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     dim, index = _along("index_reduce", input, dim, index)
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax, amin but got {reduce}.")
+    if not input.dim() and source.dim():
+        raise RuntimeError(f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+                           f"[] source.shape = {list(source.shape)}")
     if not input.dim():
         return index_reduce(input.reshape(1), 0, index, source.reshape(-1), reduce, include_self=include_self).reshape(())
     if source.dim() != input.dim() or source.shape[dim] != index.numel():

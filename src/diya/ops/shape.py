@@ -331,13 +331,13 @@ def trace(input):
 # -- views written back -----------------------------------------------------------------------------------------------------
 
 
-def _scatter_into(input: Tensor, src: Tensor, view: Tensor, gaps: bool = False) -> Tensor:
+def _scatter_into(input: Tensor, src: Tensor, view: Tensor) -> Tensor:
     """A copy of ``input`` in which the elements that ``view`` (a view of a dense tensor like it) shows are ``src``."""
     if src.shape != view.shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = "
                            f"{list(view.shape)}")
     out = write(input, src.to(input.dtype), (tuple(view.shape), tuple(view.stride()), view._offset))
-    return _gaps_kept(input, out) if gaps else movement.preserved(input, out)
+    return _gaps_kept(input, out)
 
 
 def _gaps_kept(like: Tensor, out: Tensor) -> Tensor:
@@ -355,7 +355,7 @@ def _template(input: Tensor) -> Tensor:
 
 @operator()
 def select_scatter(input, src, dim, index):
-    return _scatter_into(input, src, _template(input).select(dim, index), True)
+    return _scatter_into(input, src, _template(input).select(dim, index))
 
 
 @operator()
@@ -367,7 +367,7 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
 
 @operator()
 def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
-    return _scatter_into(input, src, movement.diagonal(_template(input), offset, dim1, dim2), True)
+    return _scatter_into(input, src, movement.diagonal(_template(input), offset, dim1, dim2))
 
 
 def _as_strided_scatter_grad(g, shape, size, stride, storage_offset):
@@ -380,6 +380,9 @@ def _as_strided_scatter_grad(g, shape, size, stride, storage_offset):
 @operator(grad=_as_strided_scatter_grad, inputs=("input", "src"))
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
     at = input._offset if storage_offset is None else storage_offset
+    if any(n > 1 and not step for n, step in zip(size, stride, strict=False)):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                           "location: as_strided_scatter() got strides that overlap")
     if (input._offset or not input.is_contiguous()) and not views.overlaps_itself(input.shape, input.stride()):
         whole = input.as_strided((input._storage.nbytes() // input.element_size(),), (1,), 0)
         return as_strided_scatter(whole, src, size, stride, at).as_strided(input.shape, input.stride(), input._offset)

@@ -532,7 +532,7 @@ def _quantile(name: str, input, q, dim, keepdim, interpolation, skip_nan: bool):
         x = x.reshape(1)
     ordered = sort(x, d)[0].movedim(d, -1)
     n = ordered.shape[-1]
-    if n == 0:
+    if not x.numel():
         raise RuntimeError(f"{name}() input tensor must be non-empty")
     nans = ordered.isnan()
     count = (~nans).sum(-1, keepdim=True) if skip_nan else None

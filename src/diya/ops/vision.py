@@ -72,7 +72,7 @@ def pad(input, pad, mode="constant", value=None):
         raise RuntimeError(f"Padding length should be less than or equal to two times the input dimension but got padding length "
                            f"{len(pad)} and input of dimension {input.dim()}")
     if mode == "constant":
-        return constant_pad(input, pad, 0 if value is None else value)
+        return constant_pad(input, pad, 0 if value is None else element(value, input.dtype))
     if value is not None and value != 0:
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in ("reflect", "replicate", "circular"):

@@ -34,6 +34,7 @@ def _window(name: str, values: Callable[..., Tensor]) -> Callable:
         if unknown:
             raise TypeError(f"{name}() got an unexpected keyword argument {unknown[0]!r}")
         if M <= 1:
+            values(2, sym, d, **named)  # for its checks
             out = empty((0,), dtype=d, device=device) if M == 0 else ones((1,), dtype=d, device=device)
         else:
             out = values(M, sym, d, **named)
