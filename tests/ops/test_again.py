@@ -1,5 +1,6 @@
 """Calls that are recorded again without running their operator's Python: nothing but time may tell that they are."""
 
+import gc
 import threading
 import warnings
 
@@ -185,3 +186,19 @@ def test_threads_may_meet_in_a_call():
     for t in threads:
         t.join()
     assert not wrong and engine.watching is None
+
+
+def test_what_is_remembered_holds_no_memory():
+    from diya.runtime import buffer
+
+    def step():
+        x = torch.rand(512, 512, requires_grad=True)
+        y = F.smooth_l1_loss(F.layer_norm(x.std(0, keepdim=True) * x, (512,)), x.t().softmax(1))
+        y.backward()
+        return x.grad.sum().item()
+    gc.collect()
+    before = buffer.stats()["allocated_bytes.current"]
+    for _ in range(6):
+        step()
+    gc.collect()
+    assert buffer.stats()["allocated_bytes.current"] - before < 1 << 20

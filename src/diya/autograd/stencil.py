@@ -83,8 +83,13 @@ class Stencil:
         self.values = list(places)[known:]
         self.roots = [None if t._fn is None else (at[t._fn], t._nr) for t in outs]
 
+    def take_values(self) -> list[Node]:
+        """``values``, which are not kept: they have their memory."""
+        values, self.values = self.values, []
+        return values
+
     def leave(self, inputs: list, outs: list, values: list[Node]) -> None:
-        """Puts a call on the tape: its inputs and fresh results, and the values of both, with the like of ``self.values``."""
+        """Puts a call on the tape: its inputs and fresh results, and the values of both, with the like of ``values``."""
         made: list[GradNode] = []
         tensors = inputs + outs
         ends = [None if not t._rg else (t._fn, t._nr) if t._fn is not None else edge_of(t) for t in inputs]

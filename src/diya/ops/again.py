@@ -310,7 +310,7 @@ def _recorded(capture: recording.Capture, watch: Watch, nodes: list[Node], outs:
     results = [t._storage.node if t._strides is not None else t._value() for t in outs]
     mark = None if start is None or all(t._fn is None for t in outs) else stencil.Stencil(start, tensors, nodes, outs, results)
     small = {n for n in watch.constants if isinstance(n.value, Buffer) and n.value.nbytes <= MAX_CONSTANT}
-    made = capture.recording(results if mark is None else results + mark.values, small)
+    made = capture.recording(results if mark is None else results + mark.take_values(), small)
     if made is None:
         return None
     distinct = [nodes.index(n) for n in dict.fromkeys(nodes)]
