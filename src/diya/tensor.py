@@ -22,6 +22,7 @@ from .runtime.arrays import copy as copied
 from .runtime.buffer import Buffer, allocate
 from .storage import COMPARED_BYTES, Storage
 
+_new = object.__new__
 KEPT_BYTES = 1 << 20  # of memory whose parts, once read, are kept for the next time
 
 
@@ -146,7 +147,7 @@ class Tensor:
     def is_contiguous(self, memory_format=None) -> bool:
         if memory_format is not None and memory_format.name != "contiguous_format":
             order = {"channels_last": (0, 2, 3, 1), "channels_last_3d": (0, 2, 3, 4, 1)}.get(memory_format.name)
-            if order is None or len(order) != self.dim():
+            if order is None or len(order) != len(self._type.shape):
                 return False
             return views.is_contiguous([self.shape[d] for d in order], [self.stride()[d] for d in order])
         return self._strides is None or views.is_contiguous(self._type.shape, self._strides)
@@ -486,7 +487,20 @@ class Tensor:
 
     # -- identity ------------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def _make_subclass(cls, data: Tensor, require_grad: bool = False, **_) -> Any:
+        """A leaf of class ``cls`` on the memory of ``data``."""
+        return data._alias(cls).requires_grad_(require_grad)
+
+    @staticmethod
+    def _make_wrapper_subclass(cls, *args, **kwargs):
+        raise NotImplementedError(f"Tensor._make_wrapper_subclass({cls.__name__}, ...) is not supported: diya has no __torch_dispatch__. "
+                                  f"Override __torch_function__")
+
     def as_subclass(self, cls) -> Tensor:
+        if hasattr(cls, "__torch_dispatch__"):
+            raise NotImplementedError(f"{cls.__name__}.__torch_dispatch__ is not supported: diya's operators are not PyTorch's. "
+                                      f"Override __torch_function__")
         if self._rg and self._fn is None and modes.grad:  # a leaf: its gradient is its own
             from .ops.record import plain_call
             self = plain_call(Tensor, Tensor.view, (self, self._type.shape), {})
@@ -711,6 +725,11 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if d is None:
         raise TypeError(f"can't convert np.ndarray of type {array.dtype}. The only supported types are: float64, float32, "
                         f"float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool.")
+    flags = array.flags
+    if flags.c_contiguous and flags.writeable and array.size:
+        t = _new(Tensor)
+        t._storage, t._type = Storage.from_array(array, d), type_of(array.shape, d)
+        return t
     if any(s < 0 for s in array.strides):
         raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides are "
                          "not currently supported. (You can probably work around this by making a copy of your array with "

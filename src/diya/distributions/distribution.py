@@ -48,13 +48,16 @@ class Distribution:
             warnings.warn(f"{type(self)} does not define `arg_constraints`. Please set `arg_constraints = {{}}` or initialize "
                           "the distribution with `validate_args=False` to turn off validation.", stacklevel=3)
             return
+        met = []
         for name, constraint in checks.items():
             if constraints.is_dependent(constraint):
                 continue
             if name not in self.__dict__ and isinstance(getattr(type(self), name, None), lazy_property):
                 continue
             value = getattr(self, name)
-            if not bool(constraint.check(value).all()):
+            met.append((name, constraint, value, constraint.check(value).all()))
+        for name, constraint, value, good in met:  # looked at when all are recorded, so that they run as one
+            if not bool(good):
                 raise ValueError(f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of "
                                  f"distribution {self!r} to satisfy the constraint {constraint!r}, but found invalid "
                                  f"values:\n{value}")
