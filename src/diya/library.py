@@ -8,6 +8,7 @@ from typing import Any
 
 from . import ops
 from .autograd.modes import modes
+from .tensor import Tensor
 
 
 class CustomOpDef:
@@ -15,6 +16,7 @@ class CustomOpDef:
 
     def __init__(self, name: str, function: Callable):
         self._qualname, self._function = name, function
+        self._fake: Callable | None = None
         self._backward: Callable | None = None
         self._setup_context: Callable | None = None
         self._autocast: Callable | None = None
@@ -25,7 +27,7 @@ class CustomOpDef:
         if self._autocast is not None and modes.autocast is not None:
             return self._autocast(*args, **kwargs)
         if self._backward is None:
-            return self._function(*args, **kwargs)
+            return self._compute(*args, **kwargs)
         if kwargs:
             import inspect
             bound = inspect.signature(self._function).bind(*args, **kwargs)
@@ -33,10 +35,16 @@ class CustomOpDef:
             args = bound.args
         return self._differentiable.apply(*args)
 
+    def _compute(self, *args, **kwargs):
+        """The kernel's result; that of `register_fake`'s function where an argument has no data."""
+        if self._fake is not None and any(isinstance(x, Tensor) and x.is_meta for x in (*args, *kwargs.values())):
+            return self._fake(*args, **kwargs)
+        return self._function(*args, **kwargs)
+
     def register_autograd(self, backward: Callable, /, *, setup_context: Callable | None = None) -> None:
         """``backward(ctx, *grads)`` returns the gradients of the inputs; ``setup_context(ctx, inputs, output)`` saves."""
         from .autograd import Function
-        kernel = self._function
+        kernel = self._compute
 
         class Differentiable(Function):
             @staticmethod
@@ -61,7 +69,8 @@ class CustomOpDef:
         return take if func is None else take(func)
 
     def register_fake(self, function: Callable, /) -> Callable:
-        """Accepted: shapes are read off the results of the function itself."""
+        """A function that gives the shape and dtype of the results: taken where an argument is on the meta device."""
+        self._fake = function
         return function
 
 
@@ -99,8 +108,11 @@ def _find(op: Any) -> CustomOpDef:
 
 
 def register_fake(op: Any, func: Callable | None = None, /, **options) -> Any:
-    """Accepted: shapes are read off the results of the function itself."""
-    return func if func is not None else lambda function: function
+    """Says what an operator of `custom_op` gives for tensors on the meta device; accepted for others."""
+    def take(function: Callable) -> Callable:
+        found = op if isinstance(op, CustomOpDef) else _defined.get(op)
+        return function if found is None else found.register_fake(function)
+    return take if func is None else take(func)
 
 
 impl_abstract = register_fake

@@ -494,11 +494,11 @@ class Tensor:
 
     @staticmethod
     def _make_wrapper_subclass(cls, *args, **kwargs):
-        raise NotImplementedError(f"Tensor._make_wrapper_subclass({cls.__name__}, ...) is not supported: diya has no __torch_dispatch__. "
-                                  f"Override __torch_function__")
+        raise NotImplementedError(f"Tensor._make_wrapper_subclass({cls.__name__}, ...) is not supported: diya has no "
+                                  f"__torch_dispatch__. Override __torch_function__")
 
     def as_subclass(self, cls) -> Tensor:
-        if hasattr(cls, "__torch_dispatch__"):
+        if getattr(cls, "__torch_dispatch__", None) is not None:
             raise NotImplementedError(f"{cls.__name__}.__torch_dispatch__ is not supported: diya's operators are not PyTorch's. "
                                       f"Override __torch_function__")
         if self._rg and self._fn is None and modes.grad:  # a leaf: its gradient is its own

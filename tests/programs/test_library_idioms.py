@@ -160,3 +160,57 @@ def test_names_that_programs_annotate_with():
     with torch._inductor.config.patch("triton", 3), torch._dynamo.config.patch({"new": 1}):
         assert torch._inductor.config.triton == 3 and torch._dynamo.config.new == 1
     assert torch._inductor.config.triton != 3 and not hasattr(torch._dynamo.config, "new")
+
+
+def test_pruning_what_is_pruned_looks_at_what_is_left():
+    from diya.nn.utils import prune
+    layer = torch.nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[9.0, 0.1, 0.1], [1.0, 1.0, 1.0]]))
+    prune.custom_from_mask(layer, "weight", torch.tensor([[0.0, 1, 1], [1, 1, 1]]))
+    prune.ln_structured(layer, "weight", amount=1, n=2, dim=0)
+    assert layer.weight.tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_dual_parameters_are_no_parameters():
+    import diya.autograd.forward_ad as fwad
+    with fwad.dual_level():
+        layer = torch.nn.Linear(2, 2)
+        tangents = {name: torch.ones_like(p) for name, p in layer.named_parameters()}
+        for name, p in list(layer.named_parameters()):
+            delattr(layer, name)
+            setattr(layer, name, fwad.make_dual(p, tangents[name]))
+        assert fwad.unpack_dual(layer(torch.tensor([[1.0, 2.0]]))).tangent.tolist() == [[4, 4]]
+
+
+def test_custom_operators_on_the_meta_device():
+    @torch.library.custom_op("programs::flat_sine", mutates_args=())
+    def flat_sine(x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(x.detach().numpy().reshape(-1)).sin()
+
+    @flat_sine.register_fake
+    def _(x):
+        return x.new_empty(x.numel())
+    assert flat_sine(torch.empty(2, 3, device="meta")).shape == (6,) and flat_sine(torch.zeros(2, 3)).tolist() == [0] * 6
+
+
+def test_causal_masks_of_two_corners():
+    from diya.nn.attention.bias import causal_lower_right, causal_upper_left
+    q, k = torch.randn(1, 1, 2, 4), torch.randn(1, 1, 3, 4)
+    sdpa = torch.nn.functional.scaled_dot_product_attention
+    assert torch.equal(sdpa(q, k, k, attn_mask=causal_upper_left(2, 3)), sdpa(q, k, k, is_causal=True))
+    assert torch.allclose(sdpa(q, k, k, attn_mask=causal_lower_right(2, 3))[..., 1:, :], sdpa(q, k, k)[..., 1:, :])
+
+
+def test_dispatch_below_autograd_is_refused():
+    class Wrapped(torch.Tensor):
+        @classmethod
+        def __torch_dispatch__(cls, func, types, args, kwargs):
+            raise AssertionError
+    with pytest.raises(NotImplementedError, match="__torch_dispatch__"):
+        torch.ones(2).as_subclass(Wrapped)
+    with pytest.raises(NotImplementedError, match="__torch_dispatch__"):
+        torch.Tensor._make_wrapper_subclass(Wrapped, (2,))
+    from diya.utils._python_dispatch import TorchDispatchMode
+    with pytest.raises(NotImplementedError, match="TorchDispatchMode"):
+        TorchDispatchMode()

@@ -71,6 +71,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     if unpack_dual(tensor).tangent is not None:
         raise RuntimeError("make_dual: the tensor has a tangent at this level already")
     dual = current.scope.variable(tensor)
+    if getattr(type(dual), "_is_parameter", False):
+        dual.__class__ = Tensor  # a dual tensor is no module's parameter
     current.edges.append(edge_of(dual))
     current.tangents.append(tangent)
     return dual

@@ -86,6 +86,13 @@ class no_grad(_Switch):
         modes.grad = self.previous
 
 
+class untaped(no_grad):
+    """As ``no_grad``, inside of a level of forward mode too: for values that no tangent reaches."""
+
+    def __enter__(self):
+        self.previous, modes.grad = modes.grad, False
+
+
 class enable_grad(no_grad):
     """Operations in the block are recorded again, inside a ``no_grad`` block."""
 

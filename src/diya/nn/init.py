@@ -14,6 +14,7 @@ import numpy as np
 
 import diya
 
+from ..autograd.modes import untaped
 from ..tensor import Tensor
 
 __all__ = [
@@ -50,13 +51,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform in [a, b)."""
-    with diya.no_grad():
+    with untaped():
         return tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with the given mean and standard deviation."""
-    with diya.no_grad():
+    with untaped():
         return tensor.normal_(mean, std, generator=generator)
 
 
@@ -71,7 +72,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
                       "incorrect.", stacklevel=2)
     if tensor.is_meta:
         return tensor
-    with diya.no_grad():
+    with untaped():
         if cdf((b - mean) / std) - cdf((a - mean) / std) > 0.3:
             _truncate_normal(tensor, mean, std, a, b, generator)
         else:
@@ -108,7 +109,7 @@ def _truncate_uniform(tensor: Tensor, mean: float, std: float, a: float, b: floa
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Every element ``val``."""
-    with diya.no_grad():
+    with untaped():
         return tensor.fill_(val)
 
 
@@ -119,7 +120,7 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def zeros_(tensor: Tensor) -> Tensor:
     """Every element 0."""
-    with diya.no_grad():
+    with untaped():
         return tensor.zero_()
 
 
@@ -127,7 +128,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix; the tensor has 2 dimensions."""
     if tensor.ndimension() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    with diya.no_grad():
+    with untaped():
         tensor.copy_(diya.eye(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
     return tensor
 
@@ -142,7 +143,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         raise ValueError("dim 0 must be divisible by groups")
     per_group = sizes[0] // groups
     centre = tuple(s // 2 for s in sizes[2:])
-    with diya.no_grad():
+    with untaped():
         tensor.zero_()
         for g in range(groups):
             for d in range(min(per_group, sizes[1])):
@@ -188,7 +189,7 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonline
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
     bound = math.sqrt(3.0) * std
-    with diya.no_grad():
+    with untaped():
         return tensor.uniform_(-bound, bound, generator=generator)
 
 
@@ -199,7 +200,7 @@ def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinea
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
-    with diya.no_grad():
+    with untaped():
         return tensor.normal_(0, std, generator=generator)
 
 
@@ -211,7 +212,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
         return tensor
     rows = tensor.size(0)
     cols = tensor.numel() // rows
-    with diya.no_grad():
+    with untaped():
         flat = diya.empty((rows, cols), dtype=tensor.dtype, device=tensor.device).normal_(0, 1, generator=generator)
         matrix = flat.numpy()
         q, r = np.linalg.qr(matrix.T if rows < cols else matrix)
@@ -228,7 +229,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, cols = tensor.shape
     zeros = math.ceil(sparsity * rows)
-    with diya.no_grad():
+    with untaped():
         tensor.normal_(0, std, generator=generator)
         for column in range(cols):
             tensor[diya.randperm(rows)[:zeros], column] = 0

@@ -42,6 +42,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
     _results_keep_class = False
 
+    _is_parameter = True
+
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True, **of_another):
         if not of_another.keys() <= _OWN:  # what another's __dict__ holds may be handed on, and changes nothing
             raise TypeError(f"Parameter() got an unexpected keyword argument {sorted(of_another.keys() - _OWN)[0]!r}")

@@ -47,7 +47,7 @@ class BasePruningMethod(ABC):
                     if isinstance(hook, BasePruningMethod) and hook._tensor_name == name), None)
         method: BasePruningMethod = cls(*args, **kwargs)
         method._tensor_name = name
-        original = getattr(module, name) if old is None else getattr(module, name + "_orig")
+        original = getattr(module, name)  # where it is pruned already, as it is now
         if importance_scores is not None and importance_scores.shape != original.shape:
             raise AssertionError(f"importance_scores should have the same shape as parameter {name} of {module}: expected "
                                  f"{list(original.shape)}, got {list(importance_scores.shape)}")
