@@ -88,7 +88,7 @@ _LAZY = {"nn": "nn", "optim": "optim", "utils": "utils", "random": "random", "se
          "accelerator": "accelerator", "cpu": "cpu", "mtia": "mtia",
          "fx": "fx", "mps": "mps", "xpu": "xpu", "nested": "nested", "_C": "_C"}
 _LAZY |= {_k: _k for _k in ("_dynamo", "_inductor", "_utils", "_tensor", "_tensor_str", "functional", "__config__", "ao",
-                                "quantization", "_jit_internal", "futures", "torch_version", "_higher_order_ops")}
+                                "quantization", "_jit_internal", "futures", "torch_version", "_higher_order_ops", "return_types")}
 _FROM = {"save": "serialization", "load": "serialization", "manual_seed": "random", "seed": "random",
          "initial_seed": "random", "Generator": "random", "default_generator": "random", "get_rng_state": "random",
          "set_rng_state": "random", "set_printoptions": "printing", "explain": "explanation"}
@@ -103,6 +103,7 @@ _FROM |= dict.fromkeys((
     "sym_fresh_size", "sym_constrain_range", "sym_constrain_range_for_size", "_check", "_check_with", "_check_value",
     "_check_type", "_check_index", "_check_not_implemented", "_check_is_size", "_check_tensor_all", "_check_tensor_all_with",
     "_assert", "_assert_async"), "_symbolic")
+_FROM |= dict.fromkeys(("_shape_as_tensor", "_convert_indices_from_coo_to_csr", "_convert_indices_from_csr_to_coo"), "_public")
 _FROM |= {"vmap": "func", "UntypedStorage": "storage", "TypedStorage": "storage", "ScriptModule": "jit", "ScriptFunction": "jit",
           "GradScaler": "amp", "Stream": "cpu", "Future": "futures", "cond": "_higher_order_ops", "while_loop": "_higher_order_ops",
           **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),

@@ -12,12 +12,34 @@ from .dtypes import dtype as DType
 from .storage import TypedStorage
 from .tensor import Tensor
 
-
 DeviceObjType = Device
 
 
 def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
+
+
+def _shape_as_tensor(self: Tensor) -> Tensor:
+    from .ops.creation import tensor
+    return tensor(list(self.shape), dtype=dtypes.int64)
+
+
+def _convert_indices_from_coo_to_csr(input: Tensor, size: int, *, out_int32: bool = False) -> Tensor:
+    """Where each of ``size`` rows begins among sorted row numbers, and where the last one ends."""
+    from .ops.creation import arange
+    from .ops.sort import searchsorted
+    return searchsorted(input, arange(size + 1, dtype=input.dtype), out_int32=out_int32)
+
+
+def _convert_indices_from_csr_to_coo(crow_indices: Tensor, col_indices: Tensor, *, out_int32: bool = False,
+                                     transpose: bool = False) -> Tensor:
+    """(2, n) rows and columns from where each row begins and the columns; columns first if ``transpose``."""
+    from .ops.movement import stack
+    from .ops.shape import repeat_interleave
+    rows = repeat_interleave(crow_indices[1:] - crow_indices[:-1], output_size=col_indices.numel())
+    kind = dtypes.int32 if out_int32 else dtypes.int64
+    pair = (col_indices.to(kind), rows.to(kind))
+    return stack(pair if transpose else pair[::-1])
 
 
 def is_storage(obj: Any) -> bool:

@@ -23,6 +23,15 @@ def _unflatten_dense_tensors(flat: Tensor, tensors: Iterable[Tensor]) -> tuple[T
     return tuple(parts)
 
 
+def _get_available_device_type() -> None:
+    """The kind of accelerator that is present: none."""
+
+
+def _element_size(dtype: Any) -> int:
+    """The bytes of an element."""
+    return dtype.itemsize
+
+
 def _get_device_index(device: Any, optional: bool = False, allow_cpu: bool = False) -> int:
     if allow_cpu and str(device) == "cpu":
         return -1

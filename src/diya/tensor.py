@@ -501,11 +501,12 @@ class Tensor:
         if getattr(cls, "__torch_dispatch__", None) is not None:
             raise NotImplementedError(f"{cls.__name__}.__torch_dispatch__ is not supported: diya's operators are not PyTorch's. "
                                       f"Override __torch_function__")
+        source: Any = self
         if self._rg and self._fn is None and modes.grad:  # a leaf: its gradient is its own
             from .ops.record import plain_call
-            self = plain_call(Tensor, Tensor.view, (self, self._type.shape), {})
-        t = self._alias(cls)
-        t._fn, t._nr, t._rg, t._base, t._rebases = self._fn, self._nr, self._rg, self._base, self._rebases
+            source = plain_call(Tensor, Tensor.view, (self, self._type.shape), {})
+        t = source._alias(cls)
+        t._fn, t._nr, t._rg, t._base, t._rebases = source._fn, source._nr, source._rg, source._base, source._rebases
         return t
 
     def __deepcopy__(self, memo):
@@ -847,12 +848,12 @@ def assign(t: Tensor, value: Tensor, name: str = "CopyBackwards") -> Tensor:
     if base is None:
         t._write(node)
         edge = edge_of(value)
+        if edge is not None and isinstance(edge[0], AccumulateGrad):  # the elements of a leaf as they are
+            edge = edge_of(value.view(value._type.shape))
         if edge is None:
             t._fn, t._nr, t._rg = None, 0, False
         else:
             fn, nr = edge
-            if isinstance(fn, AccumulateGrad):
-                raise RuntimeError("internal error: an in-place result is a leaf")
             t._fn, t._nr, t._rg = fn, nr, True
             if t._retains:
                 t._retains = False

@@ -214,3 +214,24 @@ def test_dispatch_below_autograd_is_refused():
     from diya.utils._python_dispatch import TorchDispatchMode
     with pytest.raises(NotImplementedError, match="TorchDispatchMode"):
         TorchDispatchMode()
+
+
+def test_a_parameter_is_written_as_it_is():
+    into, leaf = torch.zeros(2, 2), torch.nn.Parameter(torch.ones(2, 2))
+    into[:] = leaf
+    (into * 3).sum().backward()
+    assert leaf.grad.eq(3).all() and into.eq(1).all() and into.grad_fn is not None
+    weight = torch.nn.Parameter(torch.zeros(1, 4))
+    weight.data[:] = torch.nn.Parameter(torch.arange(4.0).view(1, 4))
+    assert weight.tolist() == [[0, 1, 2, 3]]
+
+
+def test_names_that_libraries_borrow():
+    import pickle
+    found = torch.ones(3).max(0)
+    assert isinstance(found, torch.return_types.max) and type(torch.ones(2).sort()) is torch.return_types.sort
+    assert pickle.loads(pickle.dumps(torch.ones(2).topk(1)._asdict()))["values"].tolist() == [1]
+    assert torch._convert_indices_from_coo_to_csr(torch.tensor([0, 0, 2, 3]), 5).tolist() == [0, 2, 2, 3, 4, 4]
+    rows = torch._convert_indices_from_csr_to_coo(torch.tensor([0, 2, 2, 3]), torch.tensor([1, 0, 2]))
+    assert rows.tolist() == [[0, 0, 2], [1, 0, 2]]
+    assert torch._shape_as_tensor(torch.ones(2, 3)).tolist() == [2, 3]

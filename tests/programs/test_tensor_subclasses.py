@@ -91,3 +91,11 @@ def test_no_torch_function_inside_of_disable():
     x = torch.ones(2).as_subclass(Plain)
     with torch._C.DisableTorchFunctionSubclass():
         assert type(x + 1) is torch.Tensor and type(x[0]) is torch.Tensor and not has_torch_function((x,))
+
+
+def test_a_leaf_of_a_class_on_memory_that_is_there():
+    x = torch.ones(2)
+    t = torch.Tensor._make_subclass(Plain, x, True)
+    assert type(t) is Plain and t.is_leaf and t.requires_grad and t.data_ptr() == x.data_ptr()
+    (t * 3).sum().backward()
+    assert t.grad.tolist() == [3, 3]

@@ -153,6 +153,8 @@ class Proxy:
             if isinstance(x, Proxy) and all(x.tracer is not t for t in tracers):
                 tracers.append(x.tracer)
         map_aggregate((args, kwargs), look)
+        if len(args) == 2 and isinstance(args[0], str) and isinstance(args[1], (tuple, list)):  # einsum of a list of operands
+            args = args[0], *args[1]
         if len(tracers) > 1:
             raise RuntimeError(f"Found multiple different tracers {tracers} while trying to trace operations {func}")
         name = getattr(func, "__name__", "")

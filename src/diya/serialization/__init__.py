@@ -28,6 +28,7 @@ def normalize_storage_type(storage_type: type) -> type:
     return getattr(diya, storage_type.__name__)
 
 
+DEFAULT_PROTOCOL = 2  # of the pickle language in files
 MAP_LOCATION = Any  # what ``load(map_location=...)`` takes: a device, its name, a dict of names, or a function
 
 __all__ = ["CheckpointError", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]

@@ -83,7 +83,7 @@ def install() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([PATH, inherited] if inherited else [PATH])
     sys.modules["torch"] = diya
     diya.__version__ = shown_version()
-    diya.__name__ = "torch"  # libraries that patch torch ask the module for its name
+    diya.__name__ = diya.Tensor.__module__ = "torch"  # libraries that patch torch ask the module for its name, others a tensor's
 
 
 def uninstall() -> None:
@@ -97,5 +97,5 @@ def uninstall() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(kept)
     for name in [name for name in sys.modules if name == "torch" or name.startswith("torch.")]:
         del sys.modules[name]
-    diya.__name__ = "diya"
+    diya.__name__, diya.Tensor.__module__ = "diya", "diya.tensor"
     diya.__version__ = version.__version__

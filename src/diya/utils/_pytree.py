@@ -46,6 +46,18 @@ def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable
     SUPPORTED_NODES[cls] = NodeDef(flatten_fn, unflatten_fn)
 
 
+def _list_flatten(d: Any) -> tuple[list, None]:
+    return list(d), None
+
+
+def _list_unflatten(values: Any, context: None) -> list:
+    return list(values)
+
+
+def _list_flatten_with_keys(d: Any) -> tuple[list, None]:
+    return [(SequenceKey(i), x) for i, x in enumerate(d)], None
+
+
 def _namedtuple_flatten(d: Any) -> tuple[list, type]:
     return list(d), type(d)
 
@@ -56,7 +68,7 @@ def _namedtuple_unflatten(values: Any, context: type) -> Any:
 
 _register_pytree_node = register_pytree_node
 register_pytree_node(tuple, lambda x: (list(x), None), lambda v, c: tuple(v))
-register_pytree_node(list, lambda x: (list(x), None), lambda v, c: list(v))
+register_pytree_node(list, _list_flatten, _list_unflatten)
 register_pytree_node(dict, lambda x: (list(x.values()), list(x)), lambda v, c: dict(zip(c, v, strict=True)))
 register_pytree_node(OrderedDict, lambda x: (list(x.values()), list(x)), lambda v, c: OrderedDict(zip(c, v, strict=True)))
 register_pytree_node(defaultdict, lambda x: (list(x.values()), (x.default_factory, list(x))),

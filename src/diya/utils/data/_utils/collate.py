@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from ....dtypes import bfloat16
 from ....tensor import Tensor, _from_array
+
+np_str_obj_array_pattern = re.compile(r"[SaUO]")  # dtypes that make no tensors
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
 
