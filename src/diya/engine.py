@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from math import prod
+from threading import get_ident
 from typing import Any
 
 from . import background, interpret
@@ -210,7 +211,9 @@ def unknown(positions, check: Callable) -> None:
         capturing.checked_later(positions, check)
 
 
-watching: Any = None  # who watches the call of an operator, to record it again without its Python: see diya.ops.again
+# Who watches the call of an operator, to record it again without its Python (see diya.ops.again), while its thread holds the lock.
+# What another thread does meanwhile can only make the call seem to depend on more.
+watching: Any = None
 
 
 def looked() -> None:
@@ -223,15 +226,19 @@ def checked(tensor, check: Callable, needed: bool = True) -> None:
     """Does ``check(tensor)``, which raises for values that are wrong, if they are known. ``needed``: whether what is recorded
     depends on their being known."""
     global watching
-    watch, watching = watching, None
     known = isinstance(tensor._storage.node.value, Buffer)
+    watch = watching
+    if watch is None or watch.thread != get_ident():
+        if known:
+            check(tensor)
+        return
+    watching = None
     try:
         if known:
             check(tensor)
     finally:
         watching = watch
-    if watch is not None:
-        watch.note_check(tensor, check, needed)
+    watch.note_check(tensor, check, needed)
 
 
 drawing: Any = None    # who draws random numbers instead of the generators: the session, or a call that is made again

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from threading import get_ident
 from typing import Any
 
 from .. import engine, recording
@@ -114,7 +115,8 @@ def remembering(function: Callable) -> Callable[[tuple, dict], Any]:
             if known < PATIENCE:
                 calls[name] = known + 1
                 return UNMET
-            result, calls[name] = watched(function, args, kwargs, tensors, tracked)
+            with engine._lock:
+                result, calls[name] = watched(function, args, kwargs, tensors, tracked)
             failures = failures + 1 if calls[name] is None else -1 << 40
             return result
         return UNMET
@@ -229,7 +231,7 @@ class Watch:
     known."""
 
     def __init__(self, tensors: list[Tensor]):
-        self.tensors, self.looked, self.unknown = tensors, False, False
+        self.tensors, self.looked, self.unknown, self.thread = tensors, False, False, get_ident()
         self.constants: set[Node] = set()
         self.checks: list[tuple[int, View | None, Callable, bool]] = []  # which tensor, what of it, ...
 
