@@ -265,8 +265,9 @@ def dropout_noise(generator: Generator, shape: Shape, dtype: DType, p: float) ->
 
 
 def multinomial(generator: Generator, weights: np.ndarray, dtype: DType, num_samples: int,
-                replacement: bool = False) -> np.ndarray:
-    """Indices (int64, [num_samples] or [rows, num_samples]) drawn from 1 or 2 dimensions of weights of ``dtype``."""
+                replacement: bool = False, turned: bool = False) -> np.ndarray:
+    """Indices (int64, [num_samples] or [rows, num_samples]) drawn from 1 or 2 dimensions of weights of ``dtype``; ``turned``:
+    random numbers go down the columns, as those of a transposed tensor do in memory."""
     dtype = _dtype(dtype)
     if weights.ndim not in (1, 2):
         raise RuntimeError(f"prob_dist must be 1 or 2 dim, got shape {list(weights.shape)}")
@@ -289,7 +290,8 @@ def multinomial(generator: Generator, weights: np.ndarray, dtype: DType, num_sam
     if not (rows > 0).any(1).all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     # The samples are the categories with the smallest of exponential variables of rate w (Efraimidis and Spirakis).
-    times = dtypes.load_array(exponential(generator, rows.shape, dtype), dtype)
+    times = dtypes.load_array(exponential(generator, rows.shape[::-1] if turned else rows.shape, dtype), dtype)
+    times = times.T if turned else times
     with np.errstate(divide="ignore"):
         keys = dtypes.load_array(dtypes.store_array(rows / times, dtype), dtype)
     if num_samples == 1:

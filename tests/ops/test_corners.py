@@ -261,3 +261,14 @@ def test_losses_at_their_ends():
     got = F.kl_div(diya.tensor([-1.0, -2.0]), diya.tensor([-0.3, 0.0]), reduction="none")
     assert got.tolist() == pytest.approx([nan, 0.0], nan_ok=True)
     assert diya.block_diag(diya.ones(1, 1), diya.tensor(3.0, dtype=f64)).dtype is diya.float32
+
+
+def test_numbers_are_searched_for_in_the_type_of_the_edges():
+    edges = diya.tensor([0.1, 0.2], dtype=diya.float64)  # as float32 they are others
+    assert diya.searchsorted(edges, 0.1).item() == 0 and diya.searchsorted(edges, 0.1, right=True).item() == 1
+
+
+def test_maxima_of_padding_alone_have_a_position():
+    x = diya.arange(6.0).reshape(2, 3, 1)
+    out, at = diya.nn.functional.max_pool2d(x, (3, 2), (2, 1), 1, (1, 2), ceil_mode=True, return_indices=True)
+    assert (out == -math.inf).all() and at.flatten().tolist() == [1, 2, 1, 2]

@@ -238,7 +238,7 @@ def logit(input, eps=None):
     only("logit", "buif", input)
     x = input if input.dtype.kind == "f" else input.to(dtypes.default_dtype)
     if eps is not None:
-        x = x.clamp(eps, 1 - eps)
+        x = where(x < eps, eps, where(x > 1 - eps, 1 - eps, x))  # the lower bound wins where they cross
     return (x / (1 - x)).log()
 
 

@@ -132,6 +132,8 @@ def _alpha(name: str, core):
         alpha = element(alpha, d)
         if isinstance(other, Tensor):
             other = other.to(d)  # a product that wraps or rounds does so in the result's type
+        elif d.kind == "b":
+            return core(input, other and alpha)
         return core(input, other * alpha)
     return scaled
 

@@ -301,7 +301,7 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
     if full:
         safe = where(y > 1, y, number(1, y))
         stirling = safe * log(safe) - safe + 0.5 * log(safe * (2 * math.pi))
-        loss = loss + where(y > 1, stirling, number(0, stirling))
+        loss = loss + where(y > 1, stirling, number(0, stirling)).to(loss.dtype)
     return reduced(loss, reduction)
 
 
@@ -336,7 +336,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     loss = 0.5 * (log(v) + (x - y).square() / v)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
-    return reduced(loss, reduction, _half(input, target))
+    return reduced(loss, reduction, _half(input, target, var))
 
 
 # The lower bound keeps the variance in range without taking part in the gradient.
@@ -667,16 +667,11 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
         raise RuntimeError(f"{target.dim()}D target tensor expects {target.dim() + 1}D input tensors, but found inputs with sizes "
                            f"{list(input1.shape)} and {list(input2.shape)}.")
-    a, b = (x.to(_float()) if x.dtype.kind in "biu" else x for x in (input1, input2))
+    a, b = input1, input2
     cos = (a * b).sum(-1) / (((a * a).sum(-1) + 1e-12) * ((b * b).sum(-1) + 1e-12)).sqrt()
     zero = number(0, cos)
     loss = where(target == 1, 1 - cos, zero) + where(target == -1, (cos - margin).clamp_min(0), zero)
-    return reduced(loss, reduction, _half(input1, input2))
-
-
-def _float():
-    from .. import dtypes
-    return dtypes.default_dtype
+    return reduced(loss, reduction)
 
 
 def _triplet(anchor, positive, negative, distance, margin, swap, reduction):

@@ -90,6 +90,17 @@ class _Windows:
         self.high = tuple((n - 1) * s + d * (k - 1) + 1 - p - size for n, s, d, k, p, size in
                           zip(self.out, self.stride, self.dilation, self.kernel, self.low, self.shape, strict=True))
 
+    def beyond(self) -> Tensor | None:
+        """Where some windows see padding alone: for each the position, maybe outside, of its first element that is not before the
+        input's start, which PyTorch gives as that of their maximum."""
+        first = [np.arange(n) * s - p for n, s, p in zip(self.out, self.stride, self.low, strict=True)]
+        first = [a + -(-np.maximum(-a, 0) // d) * d for a, d in zip(first, self.dilation, strict=True)]
+        if all((a < size).all() for a, size in zip(first, self.shape, strict=True)):
+            return None
+        units = contiguous_strides(self.shape)
+        grids = np.meshgrid(*first, indexing="ij")
+        return _from_array(np.ascontiguousarray(sum(a * unit for a, unit in zip(grids, units, strict=True)), np.int64), int64)
+
     @property
     def tiles(self) -> bool:
         """Whether windows cut the input into tiles (the last elements may be left over)."""
@@ -174,7 +185,9 @@ def _max_indices(x: Tensor, out: Tensor, w: _Windows) -> Tensor:
     windows = w.view(w.pad(x, _lowest(x)))
     dims = tuple(range(windows.dim() - w.rank, windows.dim()))
     hit = _hits(windows, out, w)
-    return amin(where(hit, w.positions(), 1 << 62), dims)
+    found = amin(where(hit, w.positions(), 1 << 62), dims)
+    beyond = w.beyond()
+    return found if beyond is None else where(found == 1 << 62, beyond, found)
 
 
 def _max_pool_grad(g, input, out, windows):

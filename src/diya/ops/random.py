@@ -156,8 +156,9 @@ def slopes(x: Tensor, low: float, high: float) -> Tensor:
 def multinomial(input, num_samples, replacement=False, *, generator=None):
     if input.dim() and not input.shape[-1] and num_samples > 0:
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    return _sampled_from(input, lambda x: _from_array(_draw("multinomial", generator, x, input.dtype, num_samples, replacement),
-                                                      int64))
+    turned = input.dim() == 2 and views.memory_order(input.shape, input.stride()) == (1, 0)
+    return _sampled_from(input, lambda x: _from_array(_draw("multinomial", generator, x, input.dtype, num_samples, replacement,
+                                                            turned), int64))
 
 
 def _tracked(name: str, t: Tensor, inputs: tuple[Tensor, ...], grad) -> Tensor:

@@ -16,7 +16,7 @@ from ..tensor import Tensor, _from_array, from_node, wrap_dim
 from .elementwise import maximum, minimum, where
 from .index import elements, gather, grid, put_at
 from .movement import preserved
-from .record import WrongArgument, _long_name, is_number, not_int, only, only_tensors, operator
+from .record import WrongArgument, _long_name, is_number, not_int, only, only_tensors, operator, result_type
 from .reduce import amax, amin, argmax, argmin
 
 PICK = primitive("pick", "pick", lambda i, types: types[i], interpret=lambda i, values: values[i])
@@ -347,7 +347,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     number = not isinstance(input, Tensor)
     if number and not is_number(input):
         raise WrongArgument(f"searchsorted(): argument 'input' must be Tensor or Number, not {type(input).__name__}", input)
-    values = tensor(input) if number else input
+    values = tensor(input, dtype=result_type(sorted_sequence, input)) if number else input
     _no_complex("searchsorted_out_cpu", sorted_sequence)
     _no_complex("searchsorted_out_cpu", values)
     d = dtypes.promote_types(sorted_sequence.dtype, values.dtype)
