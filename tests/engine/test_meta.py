@@ -106,3 +106,17 @@ def test_a_file_is_a_storage(tmp_path):
     shared = torch.UntypedStorage.from_file(str(tmp_path / "y"), True, 4)
     shared[0] = 7
     assert (tmp_path / "y").read_bytes() == b"\7\0\0\0"
+
+
+def test_files(tmp_path):
+    path = str(tmp_path / "x.pt")
+    torch.save({"w": torch.arange(6.0).view(2, 3).t()}, path)
+    for where in ("meta", torch.device("meta")):
+        w = torch.load(path, map_location=where)["w"]
+        assert w.is_meta and w.shape == (3, 2) and w.stride() == (1, 3)
+    model = nn.Linear(2, 3, device="meta", dtype=torch.float64)
+    torch.save(model.state_dict(), path)
+    state = torch.load(path)
+    assert state["weight"].is_meta and state["weight"].dtype is torch.float64 and state["weight"].shape == (3, 2)
+    torch.save(model.weight, path)
+    assert isinstance(torch.load(path), nn.Parameter) and torch.load(path).requires_grad

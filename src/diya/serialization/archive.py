@@ -167,7 +167,7 @@ def _need_little_endian() -> None:
 
 def _placement(map_location: Any) -> Callable[[str], Callable | None]:
     """A function from the name of a device in a file to what its storages go through: None where they stay."""
-    from ..device import check, device
+    from ..device import device, is_meta
 
     def stay(location: str) -> None:
         if location.partition(":")[0] != "cpu":
@@ -179,7 +179,10 @@ def _placement(map_location: Any) -> Callable[[str], Callable | None]:
     if isinstance(map_location, dict):
         return lambda location: stay(str(map_location.get(location, location)))
     if isinstance(map_location, (str, device)):
-        check(map_location)
+        if is_meta(map_location):
+            from ..meta import leaf
+            from ..storage import Storage
+            return lambda location: lambda storage: Storage(leaf(storage.node.type))
         return lambda location: None
     if not callable(map_location):
         raise TypeError(f"map_location is a device, a string, a dict or a function, not {type(map_location).__name__}")

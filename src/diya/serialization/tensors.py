@@ -76,6 +76,9 @@ class TensorWriter:
             if attributes:
                 return Reduce(Global("torch._utils", "_rebuild_parameter_with_state"), (*args, attributes))
             return Reduce(Global("torch._utils", "_rebuild_parameter"), args)
+        if t.is_meta:
+            return Reduce(Global("torch._utils", "_rebuild_meta_tensor_no_storage"),
+                          (Global("torch", t.dtype.name), tuple(t.shape), tuple(t.stride()), t.requires_grad))
         name = _STORAGE_NAMES.get(t.dtype)
         view = (self._storage(t, name), t.storage_offset(), tuple(t.shape), tuple(t.stride()), t.requires_grad,
                 OrderedDict())
@@ -272,6 +275,20 @@ def _tensor_v3(u: Unpickler, base, offset, size, stride, requires_grad, hooks, d
     return _rebuild(u, base, expect(DType, d, "a tensor"), offset, size, stride, requires_grad, metadata)
 
 
+def _meta(u: Unpickler, d, size, stride, requires_grad) -> Tensor:
+    """A tensor that was saved without data, on the meta device."""
+    from ..meta import leaf
+    u.charge(_TENSOR_PRICE)
+    size, stride = _ints(size, "size"), _ints(stride, "stride")
+    if len(size) != len(stride):
+        raise CheckpointError(f"a tensor without data has {len(size)} sizes and {len(stride)} strides")
+    span = extent(size, stride, 0)[1] + 1
+    t = _from_storage(Storage(leaf(type_of((span,), expect(DType, d, "a tensor")))), d, size, stride)
+    if expect(bool, requires_grad, "a tensor") and d.kind not in "fc":
+        raise CheckpointError(f"a tensor of dtype {d.name} is said to require a gradient")
+    return t.requires_grad_(requires_grad)
+
+
 def _parameter(u: Unpickler, data, requires_grad, hooks, state=None) -> Tensor:
     from ..nn.parameter import Parameter
     u.charge(_TENSOR_PRICE)
@@ -362,6 +379,7 @@ _GLOBALS.update((function.name, function) for function in (
     Function("torch._utils._rebuild_tensor", _tensor_v1, 4),
     Function("torch._utils._rebuild_tensor_v2", _tensor_v2, 6, 7),
     Function("torch._utils._rebuild_tensor_v3", _tensor_v3, 7, 8),
+    Function("torch._utils._rebuild_meta_tensor_no_storage", _meta, 4),
     Function("torch._utils._rebuild_parameter", _parameter, 3),
     Function("torch._utils._rebuild_parameter_with_state", _parameter, 4),
     Function("torch._utils._rebuild_sparse_tensor", _sparse, 2),
