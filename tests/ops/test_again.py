@@ -202,3 +202,13 @@ def test_what_is_remembered_holds_no_memory():
         step()
     gc.collect()
     assert buffer.stats()["allocated_bytes.current"] - before < 1 << 20
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr(again, "MAX_WEIGHT", 2000)
+    for n in range(1, 120):
+        x = torch.rand(n, 4)
+        for _ in range(4):
+            y = F.layer_norm(x, (4,))
+        assert y.shape == (n, 4)
+    assert again._weight <= 2000 and sum(len(calls) for calls in again._memories) < 2000

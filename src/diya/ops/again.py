@@ -24,10 +24,12 @@ from ..storage import Storage
 from ..tensor import Tensor
 
 MAX_CALLS = 1024        # that are remembered of one operator
+MAX_WEIGHT = 100_000    # nodes, on the tape or not, that are recorded again by all that is known: some 40 MB
 MAX_CONSTANT = 1 << 14  # bytes of a value that a call makes of nothing and that is kept
 TRIES = 4               # calls that turned out not to be repeatable, after which an operator is left alone
 
 UNMET: Any = object()
+_memories: list[dict] = []
 PATIENCE = 2            # calls of a kind before one is watched: sizes that depend on data may come twice and never again
 
 modes_on = False  # whether somebody takes the calls that an operator makes: autocast, say
@@ -82,6 +84,7 @@ def describe(items, key: list, tensors: list[Tensor]) -> bool:
 def remembering(function: Callable) -> Callable[[tuple, dict], Any]:
     """``recall(args, kwargs)``: the result of ``function``, recorded again, or UNMET if it is to be called."""
     calls: dict[tuple, Any] = recording.memory()
+    _memories.append(calls)
     failures = 0
 
     def recall(args: tuple, kwargs: dict):
@@ -116,11 +119,26 @@ def remembering(function: Callable) -> Callable[[tuple, dict], Any]:
                 calls[name] = known + 1
                 return UNMET
             with engine._lock:
-                result, calls[name] = watched(function, args, kwargs, tensors, tracked)
-            failures = failures + 1 if calls[name] is None else -1 << 40
+                result, known = watched(function, args, kwargs, tensors, tracked)
+                failures = failures + 1 if known is None else -1 << 40
+                _make_room(known)
+                calls[name] = known
             return result
         return UNMET
     return recall
+
+
+_weight = 0  # of all that is known
+
+
+def _make_room(known: Any) -> None:
+    """Before something more is remembered: too much, of all operators together, is forgotten at once."""
+    global _weight
+    _weight += known.weight if isinstance(known, Known) else 1
+    if _weight > MAX_WEIGHT:
+        _weight = 0
+        for calls in _memories:
+            calls.clear()
 
 
 def remembered(function: Callable) -> Callable:
@@ -145,6 +163,11 @@ class Known:
         self.views, self.recording, self.distinct, self.fresh = views, recording, distinct, fresh
         self.wrap, self.stencil, self.checks = wrap, stencil, checks
         self.only = views is None and wrap is None and stencil is None and not checks and fresh[0][1] is None
+
+    @property
+    def weight(self) -> int:
+        return 2 + len(self.recording.steps if self.recording is not None else self.views) \
+            + (3 * len(self.stencil.steps) if self.stencil is not None else 0)
 
     def again(self, tensors: list[Tensor]):
         """The results for other tensors; UNMET if the function is to be called after all."""
