@@ -272,3 +272,8 @@ def test_maxima_of_padding_alone_have_a_position():
     x = diya.arange(6.0).reshape(2, 3, 1)
     out, at = diya.nn.functional.max_pool2d(x, (3, 2), (2, 1), 1, (1, 2), ceil_mode=True, return_indices=True)
     assert (out == -math.inf).all() and at.flatten().tolist() == [1, 2, 1, 2]
+
+
+def test_degrees_of_polynomials_may_be_floats():
+    x = diya.tensor([0.5], dtype=diya.float64)
+    assert diya.special.chebyshev_polynomial_t(x, 2.0).item() == diya.special.chebyshev_polynomial_t(x, 2.7).item() == -0.5

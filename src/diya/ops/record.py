@@ -195,7 +195,8 @@ def _typed(function: Callable) -> tuple[tuple[int, str, bool], ...]:
     if not hasattr(function, "__code__"):
         return ()
     given = inspect.signature(function).parameters
-    ints = _INTS - {"dim"} if "unbiased" in given else _INTS  # var(x, True) is understood
+    # var(x, True) is understood, and a polynomial's degree is converted.
+    ints = _INTS - {"dim"} if "unbiased" in given else _INTS - {"n"} if "_polynomial_" in function.__name__ else _INTS
     return tuple([(i if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) else 1 << 30, p.name, p.default.__class__ is bool)
                   for i, p in enumerate(given.values())
                   if p.name in ints and p.default.__class__ is not float or p.default.__class__ is bool])
