@@ -11,6 +11,12 @@ from typing import Any
 __path__: list[str] = []  # its parts are made here
 
 
+@contextlib.contextmanager
+def __allow_nonbracketed_mutation() -> Iterator[None]:
+    """A block in which flags may be set one by one: they always may."""
+    yield
+
+
 class _Backend(ModuleType):
     """A backend that is not there."""
 

@@ -99,3 +99,30 @@ def test_a_leaf_of_a_class_on_memory_that_is_there():
     assert type(t) is Plain and t.is_leaf and t.requires_grad and t.data_ptr() == x.data_ptr()
     (t * 3).sum().backward()
     assert t.grad.tolist() == [3, 3]
+
+
+class Noted:
+    """What libraries do that keep notes on tensors: all attributes are handed on at once."""
+
+    def take_notes_of(self, other):
+        self.__dict__ = other.__dict__.copy()
+
+
+class Kept(Noted, torch.Tensor):
+    pass
+
+
+@pytest.mark.parametrize("cls", [Kept, type("Below", (Noted, Plain), {})])
+def test_attributes_are_handed_on_without_the_tensor(cls):
+    x = torch.arange(3.0).as_subclass(cls)
+    x.note = [1]
+    assert x.__dict__ == vars(x) == {"note": [1]}
+    total = x.sum()
+    total.take_notes_of(x)
+    assert total.shape == () and total.item() == 3 and total.note is x.note and type(total) is cls
+    total.__dict__.update(more=2)
+    total.__dict__["last"] = 3
+    assert (total.more, total.last) == (2, 3)
+    assert total.__dict__.pop("more") == 2 and not hasattr(total, "more")
+    del total.last
+    assert total.__dict__ == {"note": [1]} and copy.deepcopy(total.__dict__)["note"] is not x.note
