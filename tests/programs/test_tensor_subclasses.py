@@ -126,3 +126,8 @@ def test_attributes_are_handed_on_without_the_tensor(cls):
     assert total.__dict__.pop("more") == 2 and not hasattr(total, "more")
     del total.last
     assert total.__dict__ == {"note": [1]} and copy.deepcopy(total.__dict__)["note"] is not x.note
+
+
+def test_a_batch_of_them_is_one():
+    batch = torch.utils.data.default_collate([{"x": torch.full((2,), float(k)).as_subclass(Plain)} for k in range(3)])
+    assert type(batch["x"]) is Plain and batch["x"].tolist() == [[0, 0], [1, 1], [2, 2]]

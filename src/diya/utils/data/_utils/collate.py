@@ -110,7 +110,7 @@ def collate_tensor_fn(batch: Sequence[Tensor], *, collate_fn_map: FnMap | None =
         other = next(t.shape for t in batch if t.shape != first.shape)
         raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
                            f"{list(other)} later: samples of a batch must have one shape, or pass a collate_fn")
-    if any(t.requires_grad or t.dtype is not first.dtype for t in batch):
+    if any(t.requires_grad or t.dtype is not first.dtype or t._results_keep_class and type(t) is not Tensor for t in batch):
         return stack(list(batch), 0)
     if first.dtype is bfloat16:
         return _from_array(np.stack([t._to_array() for t in batch]), bfloat16)
