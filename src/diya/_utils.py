@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .ops.movement import cat
-from .tensor import Tensor
+from .tensor import Tensor, _from_storage
 
 
 def _flatten_dense_tensors(tensors: Iterable[Tensor]) -> Tensor:
@@ -51,3 +51,30 @@ class ExceptionWrapper:
     def reraise(self) -> None:
         """Raises an exception of its class with the traceback as its message."""
         raise self.exc_type(f"Caught {self.exc_type.__name__} {self.where}.\nOriginal {self.exc_msg}")  # type: ignore[misc]
+
+
+# What plain pickles of tensors name, PyTorch's and here.
+
+
+def _rebuild_tensor(storage: Any, storage_offset: int, size: tuple, stride: tuple) -> Tensor:
+    return _from_storage(storage.untyped(), storage.dtype, size, stride, storage_offset)
+
+
+def _rebuild_tensor_v2(storage: Any, storage_offset: int, size: tuple, stride: tuple, requires_grad: bool, backward_hooks: Any,
+                       metadata: Any = None) -> Tensor:
+    """A tensor on a storage."""
+    if metadata:
+        raise NotImplementedError("a conjugated or negated tensor in a plain pickle is not supported: save it with torch.save")
+    return _rebuild_tensor(storage, storage_offset, size, stride).requires_grad_(requires_grad)
+
+
+def _rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: Any) -> Tensor:
+    from .nn import Parameter
+    return Parameter(data, requires_grad)
+
+
+def _rebuild_parameter_with_state(data: Tensor, requires_grad: bool, backward_hooks: Any, state: Any) -> Tensor:
+    made = _rebuild_parameter(data, requires_grad, backward_hooks)
+    for name, value in (state or {}).items():
+        setattr(made, name, value)
+    return made

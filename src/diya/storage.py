@@ -310,3 +310,11 @@ class TypedStorage:
     def __repr__(self) -> str:
         lines = "\n ".join(map(str, self.tolist()))
         return f" {lines}\n[torch.storage.TypedStorage(dtype=torch.{self.dtype.name}, device=cpu) of size {self.size()}]"
+
+
+def _load_from_bytes(b: bytes) -> TypedStorage:
+    """A storage inside of a plain pickle."""
+    import io
+
+    from .serialization import load
+    return load(io.BytesIO(b), weights_only=False)

@@ -81,8 +81,25 @@ def test_sparse_tensors():
     assert repr(load(again)) == repr(file)
 
 
+def test_the_format_before_1_6():
+    assert load(DATA / "legacy.pt")["x"].tolist() == [0, 1, 2]
+    data = (DATA / "legacy.pt").read_bytes()
+    for size in range(14, len(data), 7):
+        with pytest.raises(CheckpointError):
+            load(io.BytesIO(data[:size]))
+
+
+def test_tensors_in_plain_pickles():
+    storage = (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00X\r\x00\x00\x00little_endianq\x01\x88s."
+               b"\x80\x02(X\x07\x00\x00\x00storageq\x00ctorch\nFloatStorage\nq\x01X\x01\x00\x00\x007q\x02X\x03\x00\x00\x00cpuq\x03K\x03Ntq\x04Q."
+               b"\x80\x02]q\x00X\x01\x00\x00\x007q\x01a." + (3).to_bytes(8, "little") + np.arange(3, dtype="<f4").tobytes())
+    found = diya.storage._load_from_bytes(storage)
+    t = diya._utils._rebuild_tensor_v2(found, 1, (2,), (1,), True, {})
+    assert found.tolist() == [0, 1, 2] and t.tolist() == [1, 2] and t.requires_grad
+
+
 @pytest.mark.parametrize(("file", "message"), [
-    ("legacy.pt", "before 1.6"), ("script.pt", "TorchScript"), ("float8.pt", "torch.float8_e4m3fn.*dtype"),
+    ("script.pt", "TorchScript"), ("float8.pt", "torch.float8_e4m3fn.*dtype"),
     ("model.pt", r"torch.nn.modules.linear.Linear.*state_dict\(\)"),
     ("numpy_scalar.pt", "numpy.*scalar.*from_numpy"), ("frozenset.pt", "builtins.frozenset")])
 def test_refused(file, message):

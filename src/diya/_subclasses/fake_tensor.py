@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..tensor import Tensor
@@ -25,3 +27,9 @@ class FakeTensorMode:
 
 def is_fake(x: Any) -> bool:
     return False
+
+
+@contextmanager
+def unset_fake_temporarily() -> Iterator[None]:
+    """Nothing to unset."""
+    yield

@@ -110,7 +110,13 @@ def _read(source: Any, map_location: Any, everything: bool) -> Any:
     from .zip_reader import ZipReader
     _need_little_endian()
     place = _placement(map_location)
-    _check_format(source.read(0, min(source.size, 512)))
+    if everything:
+        from .. import nn  # noqa: F401  # names in files are looked up in what is loaded, as torch.nn always is
+    head = source.read(0, min(source.size, 512))
+    if head.startswith(_LEGACY):
+        from . import legacy
+        return legacy.read(source, place, everything)
+    _check_format(head)
     archive = ZipReader(source)
     folder = next((name.partition("/")[0] for name in archive.entries), "")
 
@@ -147,8 +153,8 @@ def _check_format(head: bytes) -> None:
         return
     if not head:
         raise CheckpointError("the file is empty")
-    if head.startswith(_LEGACY) or head[257:262] == b"ustar":
-        raise CheckpointError("this file is in the format of PyTorch before 1.6, which is not supported: convert it "
+    if head[257:262] == b"ustar":
+        raise CheckpointError("this file is in the format of PyTorch before 0.2, which is not supported: convert it "
                               "with PyTorch, torch.save(torch.load(f), f)")
     if head[:1] == b"\x80":
         raise CheckpointError("this is a bare pickle, not a checkpoint: pickles can run any code and are never loaded")

@@ -17,7 +17,7 @@ from ..device import device
 from ..dtypes import dtype as DType
 from ..graph import Size, contiguous_strides, type_of
 from ..runtime.buffer import Buffer
-from ..storage import Storage
+from ..storage import Storage, TypedStorage
 from ..tensor import Tensor, _from_storage
 from ..views import extent
 from . import objects
@@ -137,6 +137,12 @@ class _TypedBlock(Marker):
     def __init__(self, block: _Block, d: DType):
         super().__init__("a storage")
         self.block, self.dtype = block, d
+
+
+def as_storage(found: _TypedBlock) -> TypedStorage:
+    """A storage that is not a tensor's."""
+    storage = found.block.storage or _new_storage(found.block.array, found.dtype)
+    return TypedStorage(wrap_storage=storage, dtype=found.dtype)
 
 
 class TensorReader:
