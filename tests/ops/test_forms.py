@@ -143,3 +143,21 @@ def test_out_is_of_the_element_types_that_pytorch_takes(call, accepted):
         else:
             with pytest.raises(RuntimeError, match="can't be cast to the desired output type"):
                 call(out)
+
+
+@pytest.mark.parametrize("call", [
+    lambda x, y: diya.add(x, y, out=y), lambda x, y: diya.maximum(x, y, out=y),  # what is read is not resized
+    lambda x, y: x.view(-1)[:4].add_(x.view(-1)[1:5]), lambda x, y: x.view(-1)[1:5].mul_(x.view(-1)[:4]),
+    lambda x, y: diya.abs(x, out=diya.empty(2, 3, dtype=diya.float64)),
+    lambda x, y: diya.clamp(x, 0, out=diya.empty(2, 3, dtype=diya.float64)),
+])
+def test_writes_that_pytorch_refuses(call):
+    x, y = diya.ones(2, 3), diya.ones(3)
+    with pytest.raises(RuntimeError):
+        call(x, y)
+    assert (x == 1).all() and y.shape == (3,)
+
+
+def test_sums_are_of_the_type_of_out():
+    out = diya.empty(2, dtype=diya.int32)
+    assert diya.sum(diya.tensor([[1.5, 1.5], [2.0, 2.0]]), 1, out=out).tolist() == [2, 4]

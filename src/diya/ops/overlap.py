@@ -15,26 +15,26 @@ APART = frozenset(("cat", "cross", "gather", "index_select", "kthvalue", "linalg
 # Operators whose ``out=`` must have the result's element type; others write what can be cast to it. Of those that have several
 # outputs nearly all are so.
 EXACT = frozenset((
-    "addbmm", "addmm", "addmv", "alias_copy", "amax", "amin", "arange", "argmax", "argmin", "as_strided_copy", "baddbmm",
-    "bitwise_not", "bmm", "bucketize", "ceil", "complex", "conj_physical", "cross", "cumprod", "cumsum", "diag",
-    "diagonal_copy", "diff", "dot", "empty", "expand_copy", "eye", "fft.ihfft", "float_power", "floor", "frac", "full",
-    "gather", "hash_tensor", "heaviside", "histc", "index_add", "index_copy", "index_reduce", "index_select", "inner", "isin",
-    "isneginf", "isposinf", "linalg.cholesky", "linalg.cross", "linalg.det", "linalg.eigvalsh", "linalg.inv",
-    "linalg.ldl_solve", "linalg.lu_solve", "linalg.matrix_norm", "linalg.multi_dot", "linalg.norm", "linalg.solve",
-    "linalg.solve_triangular", "linalg.svdvals", "linalg.vecdot", "linalg.vector_norm", "linspace", "log_softmax",
-    "logcumsumexp", "logspace", "lu_solve", "masked_select", "matmul", "mm", "msort", "multinomial", "mv", "nan_to_num",
-    "nanquantile", "narrow_copy", "neg", "nn.functional.avg_pool2d", "nn.functional.avg_pool3d", "nn.functional.gelu",
-    "nn.functional.hardshrink", "nn.functional.linear", "nn.functional.logsigmoid", "nn.functional.softplus",
-    "nn.functional.softshrink", "nonzero", "nonzero_static", "norm", "ones", "ormqr", "permute_copy", "polar", "quantile",
-    "randn", "renorm", "round", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "sign", "signbit",
-    "softmax", "squeeze_copy", "t_copy", "take", "take_along_dim", "tensordot", "transpose_copy", "tril", "triu", "trunc",
-    "unfold_copy", "unsqueeze_copy", "vdot", "view_copy", "zeros"))
+    "abs", "addbmm", "addmm", "addmv", "alias_copy", "amax", "amin", "arange", "argmax", "argmin", "as_strided_copy",
+    "baddbmm", "bitwise_not", "bmm", "bucketize", "ceil", "clamp", "clamp_max", "clamp_min", "complex", "conj_physical",
+    "cross", "cumprod", "cumsum", "diag", "diagonal_copy", "diff", "dot", "empty", "expand_copy", "eye", "fft.ihfft",
+    "float_power", "floor", "frac", "full", "gather", "hash_tensor", "heaviside", "histc", "index_add", "index_copy",
+    "index_reduce", "index_select", "inner", "isin", "isneginf", "isposinf", "linalg.cholesky", "linalg.cross", "linalg.det",
+    "linalg.eigvalsh", "linalg.inv", "linalg.ldl_solve", "linalg.lu_solve", "linalg.matrix_norm", "linalg.multi_dot",
+    "linalg.norm", "linalg.solve", "linalg.solve_triangular", "linalg.svdvals", "linalg.vecdot", "linalg.vector_norm",
+    "linspace", "log_softmax", "logcumsumexp", "logspace", "lu_solve", "masked_select", "matmul", "mm", "msort", "multinomial",
+    "mv", "nan_to_num", "nanquantile", "narrow_copy", "neg", "nn.functional.avg_pool2d", "nn.functional.avg_pool3d",
+    "nn.functional.gelu", "nn.functional.hardshrink", "nn.functional.linear", "nn.functional.logsigmoid",
+    "nn.functional.softplus", "nn.functional.softshrink", "nonzero", "nonzero_static", "norm", "ones", "ormqr", "permute_copy",
+    "polar", "quantile", "randn", "renorm", "round", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "sign",
+    "signbit", "softmax", "squeeze_copy", "t_copy", "take", "take_along_dim", "tensordot", "transpose_copy", "tril", "triu",
+    "trunc", "unfold_copy", "unsqueeze_copy", "vdot", "view_copy", "zeros"))
 CASTING = frozenset(("geqrf", "linalg.eig", "linalg.lstsq"))
 JOINING = frozenset(("cat", "column_stack", "dstack", "hstack", "stack", "vstack"))  # where PyTorch raises TypeError
 # Operators that write any real element type, and those whose element type is that of ``out=`` unless it is given.
 ANY = frozenset(("bernoulli",))
-TYPED_BY_OUT = frozenset(("arange", "cumprod", "cumsum", "empty", "eye", "full", "linspace", "logspace", "normal", "ones", "rand",
-                          "randint", "randn", "randperm", "zeros"))
+TYPED_BY_OUT = frozenset(("arange", "cumprod", "cumsum", "empty", "eye", "full", "linspace", "logspace", "normal", "ones", "prod",
+                          "rand", "randint", "randn", "randperm", "sum", "zeros"))
 
 
 def may_write(name: str, result: DType, out: DType, several: bool) -> bool:

@@ -154,7 +154,14 @@ def _public(function: Callable, name: str, takes_out: bool, recall: Callable = _
                 result = _otherwise(call, name, function, args, kwargs, error)
             except engine.DataDependent as error:
                 result = _one_by_one(call, args, kwargs, error)
-            return result if out is None else write_out(name, out, result)
+            if out is None:
+                return result
+            if out.__class__ is Tensor and result.__class__ is Tensor and out.shape != result.shape:
+                for x in (*args, *kwargs.values()):
+                    if x is out:  # what is read is not resized
+                        raise RuntimeError(f"output with shape {list(out.shape)} doesn't match the broadcast shape "
+                                           f"{list(result.shape)}: {name}() got an operand as out=")
+            return write_out(name, out, result)
     else:
         @wraps(function)
         def call(*args, **kwargs):
@@ -302,6 +309,9 @@ def _inplace(record: Operator, name: str) -> Callable:
 
     def call(self, *args, **kwargs):
         check_inplace(self)
+        for x in args:
+            if x.__class__ is Tensor and x._storage is self._storage and x is not self:
+                refuse_overlap(name, self, (x,))
         return write_inplace(self, function(snapshot(self, (*args, *kwargs.values())), *args, **kwargs))
 
     call.__name__ = name

@@ -353,6 +353,6 @@ def logsumexp(input, dim, keepdim=False):
     return _squeeze(out, x.shape, dims, keepdim)
 
 
-@operator(differentiable=False)
+@operator(differentiable=False, out=False)
 def count_nonzero(input, dim=None):
     return (input != 0).sum(dim)

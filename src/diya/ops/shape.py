@@ -147,7 +147,7 @@ def repeat(input, *repeats):
     return out.clone(memory_format=movement.contiguous_format).reshape([r * d for r, d in zip(repeats, shape, strict=True)])
 
 
-@operator()
+@operator(out=False)
 def roll(input, shifts, dims=None):
     if isinstance(shifts, str):
         raise TypeError("roll(): argument 'shifts' (position 2) must be tuple of ints, not str")

@@ -110,7 +110,7 @@ def sort(input, dim=-1, descending=False, stable=False):
     return SortResult(preserved(input, values), preserved(input, indices))
 
 
-@operator()
+@operator(out=False)
 def argsort(input, dim=-1, descending=False, stable=False):
     _no_complex("sort", input)
     found = engine.record(ORDER, (input._borrow(),), (wrap_dim(dim, input.dim()), bool(descending), bool(stable)))
