@@ -273,3 +273,8 @@ def test_layouts_of_new_tensors():
     for make in (torch.rand, torch.full, torch.ones):
         with pytest.raises(RuntimeError, match="sparse layout"):
             make((2, 2), *([1.0] if make is torch.full else []), layout=torch.sparse_coo)
+
+
+def test_a_sparse_tensor_is_on_its_values_device():
+    x = torch.eye(2).to_sparse()
+    assert x.device == x.to_sparse_csr().device == torch.device("cpu")

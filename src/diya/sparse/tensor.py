@@ -45,6 +45,10 @@ class SparseTensor(Tensor, asks=False):
     def _value(self) -> Any:
         return self._storage
 
+    @property
+    def device(self) -> Any:
+        return self._data.device
+
     def values(self) -> Tensor:
         """The values of the entries."""
         return self._data
