@@ -161,3 +161,9 @@ def test_writes_that_pytorch_refuses(call):
 def test_sums_are_of_the_type_of_out():
     out = diya.empty(2, dtype=diya.int32)
     assert diya.sum(diya.tensor([[1.5, 1.5], [2.0, 2.0]]), 1, out=out).tolist() == [2, 4]
+
+
+def test_a_copy_asked_for_by_position():
+    x = diya.ones(2)
+    assert x.to("cpu", diya.float32, False, True) is not x and x.to(diya.float32, True, True) is not x
+    assert x.to("cpu", diya.float32, True) is x and x.to(diya.float32) is x

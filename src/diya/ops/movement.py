@@ -963,6 +963,8 @@ def to(input, *args, dtype=None, device=None, non_blocking=False, copy=False, me
     from ..device import META
     from ..device import check as check_device
     from ..device import device as Device
+    flags = [a for a in args if isinstance(a, bool)]  # non_blocking, copy
+    copy = copy or len(flags) > 1 and flags[1]
     for a in args:
         if isinstance(a, DType):
             dtype = a
