@@ -19,6 +19,7 @@ from ..device import META
 from ..dtypes import bool_, float32, float64, int64
 from ..graph import primitive, type_of
 from ..tensor import Tensor, _from_array, check_inplace, from_node
+from .again import remembered
 from .compose import number, shown_as
 from .elementwise import where
 from .random import sampled
@@ -53,8 +54,9 @@ def _kept(like: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
     from ..random import default_generator
     if like.device is META:
         return like.new_empty(shape, dtype=bool_)
-    strides = like.stride()
-    order = views.memory_order(shape, strides) if shape == tuple(like.shape) and views.is_dense(shape, strides) else None
+    order, strides = None, like._strides
+    if strides is not None and shape == tuple(like.shape) and views.is_dense(shape, strides):
+        order = views.memory_order(shape, strides)
 
     def draw(shape: tuple[int, ...]) -> Tensor:
         drawn = default_generator.below(math.prod(shape), 1.0 - p)
@@ -77,7 +79,12 @@ def _drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     """``input`` / (1 − p) where a mask of ``shape`` keeps it, 0 elsewhere."""
     if p == 1 or not input.numel():
         return input * 0
-    return input * where(_kept(input, shape, p), _scale(input, p), number(0, input))
+    return _masked(input, _kept(input, shape, p), p)
+
+
+@remembered
+def _masked(input: Tensor, mask: Tensor, p: float) -> Tensor:
+    return input * where(mask, _scale(input, p), number(0, input))
 
 
 def _alpha_drop(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
