@@ -198,15 +198,20 @@ _NO_FLAG = (float, complex, str, tuple, list)
 
 def _typed(function: Callable) -> tuple[tuple[int, str, bool], ...]:
     """The parameters that take an int or a flag (position, name, whether it is a flag)."""
-    import inspect
-    if not hasattr(function, "__code__"):
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    if code is None:
         return ()
-    given = inspect.signature(function).parameters
+    count = code.co_argcount
+    names = code.co_varnames[:count + code.co_kwonlyargcount]
+    usual = function.__defaults__ or ()
+    defaults = dict(zip(names[count - len(usual):count], usual, strict=True)) | (function.__kwdefaults__ or {})
     # var(x, True) is understood, and a polynomial's degree is converted.
-    ints = _INTS - {"dim"} if "unbiased" in given else _INTS - {"n"} if "_polynomial_" in function.__name__ else _INTS
-    return tuple([(i if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) else 1 << 30, p.name, p.default.__class__ is bool)
-                  for i, p in enumerate(given.values())
-                  if p.name in ints and p.default.__class__ is not float or p.default.__class__ is bool])
+    ints = _INTS - {"dim"} if "unbiased" in names else _INTS - {"n"} if "_polynomial_" in function.__name__ else _INTS
+    kinds = [(name, defaults.get(name).__class__) for name in names]
+    return tuple([(i if i < count else 1 << 30, name, kind is bool) for i, (name, kind) in enumerate(kinds)
+                  if kind is bool or name in ints and kind is not float])
 
 
 def _check_types(name: str, typed: tuple, args: tuple, kwargs: dict) -> None:
