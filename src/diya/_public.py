@@ -15,6 +15,16 @@ from .tensor import Tensor
 DeviceObjType = Device
 
 
+def _asks(function: Callable) -> Callable:
+    """``function`` of one tensor, which objects that are none may override."""
+    @functools.wraps(function)
+    def call(input: Any) -> Any:
+        if not isinstance(input, Tensor) and hasattr(type(input), "__torch_function__"):
+            return type(input).__torch_function__(call, (type(input),), (input,), {})
+        return function(input)
+    return call
+
+
 def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
@@ -47,14 +57,17 @@ def is_storage(obj: Any) -> bool:
     return isinstance(obj, Storage)
 
 
+@_asks
 def is_floating_point(input: Tensor) -> bool:
     return input.dtype.is_floating_point
 
 
+@_asks
 def is_complex(input: Tensor) -> bool:
     return input.dtype.is_complex
 
 
+@_asks
 def is_nonzero(input: Tensor) -> bool:
     if input.numel() != 1:
         raise RuntimeError("Boolean value of Tensor with no values is ambiguous" if not input.numel() else
@@ -62,10 +75,12 @@ def is_nonzero(input: Tensor) -> bool:
     return bool(input)
 
 
+@_asks
 def detach(input: Tensor) -> Tensor:
     return input.detach()
 
 
+@_asks
 def numel(input: Tensor) -> int:
     return input.numel()
 

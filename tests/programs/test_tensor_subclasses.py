@@ -131,3 +131,16 @@ def test_attributes_are_handed_on_without_the_tensor(cls):
 def test_a_batch_of_them_is_one():
     batch = torch.utils.data.default_collate([{"x": torch.full((2,), float(k)).as_subclass(Plain)} for k in range(3)])
     assert type(batch["x"]) is Plain and batch["x"].tolist() == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_objects_that_are_no_tensors_and_override_functions():
+    class Wrapped:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return func(*(a.tensor if isinstance(a, cls) else a for a in args), **(kwargs or {}))
+    x = Wrapped(torch.tensor([1.0, -2.0]))
+    assert torch.abs(x).tolist() == [1, 2] and torch.add(torch.ones(2), x).tolist() == [2, -1]
+    assert torch.is_floating_point(x) and not torch.is_complex(x) and torch.numel(x) == 2

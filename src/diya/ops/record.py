@@ -252,7 +252,11 @@ def _torch_names(function: Callable, kwargs: dict) -> dict:
 
 
 def _otherwise(call: Callable, name: str, function: Callable, args: tuple, kwargs: dict, error):
-    """A call that did not fit: in the spelling that the operator has, or raises what is wrong with it."""
+    """A call that did not fit: of an object that is no tensor and overrides functions, or in the spelling that the operator has;
+    or raises what is wrong with it."""
+    if not subclasses_override and _overriding(args, kwargs):
+        subclass_overrides()
+        return call(*args, **kwargs)
     from .spellings import respelled
     other = respelled(name, args, kwargs) if isinstance(error, TypeError) and not isinstance(error, WrongArgument) else None
     if other is None:
