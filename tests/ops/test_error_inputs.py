@@ -233,6 +233,7 @@ def test_numbers_and_strings_where_others_are_due(call):
     (RuntimeError, lambda: diya.squeeze(square, (0, 0))),
     (IndexError, lambda: diya.index_select(ones(()), 3, AT)),
     (IndexError, lambda: ones(3)[diya.tensor([0], dtype=diya.int8)]),
+    (RuntimeError, lambda: diya.masked_fill(square.int(), square > 0, diya.tensor(1j))),
     (RuntimeError, lambda: diya.linalg.vander(ones(1))), (RuntimeError, lambda: F.avg_pool3d(ones(1, 1, 2, 2, 2), 3, padding=1)),
     (RuntimeError, lambda: diya.clamp(square > 0, True)), (RuntimeError, lambda: diya.quantile(ones(0, 3), 0.5, dim=1)),
     (RuntimeError, lambda: diya.rsub(square, True)), (RuntimeError, lambda: F.dropout2d(ones(3))),

@@ -488,6 +488,8 @@ def masked_fill(input, mask, value):
         if value.dim():
             raise RuntimeError(f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.dim()} "
                                f"dimension(s).")
+        if value.dtype.kind == "c" and input.dtype.kind not in "bc":
+            element(value.detach().item(), input.dtype)
         value = value.to(input.dtype)
     else:
         if not is_number(value):
