@@ -35,6 +35,7 @@ class Storage:
     """Bytes that one or more tensors view. ``version`` counts in-place writes, for autograd's checks."""
 
     version = 0
+    hidden = 0   # of those writes, how many went through ``.data``, which saved values follow without a word
     copied: tuple[bytes, Node] | None = None  # of exported memory: what the last snapshot held, and its value
     handed_out = 0  # how often an array over the memory was made, through which it may be written to unseen
     exports: list | bool | None = None  # weak references to live exports; True where the memory is borrowed for good

@@ -46,6 +46,7 @@ class Tensor:
     _post_accumulate_hooks: dict | None = None
     _retains = False
     _inference = False
+    _hidden: int | None = None  # of ``x.data``, whose writes are not counted: how many there had been
     _results_keep_class = True  # of a subclass: what is computed from its tensors is of it too
     name = None
     __array_priority__ = 1000
@@ -293,6 +294,8 @@ class Tensor:
         storage, type = self._storage, self._type
         old = storage.node
         assert node.type is type, (node.type, type)
+        if self._hidden is not None:
+            storage.hidden += 1
         if self._strides is None and old.type.nbytes == type.nbytes:
             storage.write(node)
             return
@@ -343,6 +346,8 @@ class Tensor:
         if value and self._inference and not modes.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._rg = bool(value)
+        if value and self._hidden is not None:  # a leaf of its own, whose writes count
+            self._hidden = None
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         self.requires_grad = requires_grad
@@ -371,7 +376,8 @@ class Tensor:
 
     @property
     def _version(self) -> int:
-        return self._storage.version
+        storage = self._storage
+        return storage.version - storage.hidden if self._hidden is None else storage.hidden - self._hidden
 
     @property
     def grad(self) -> Tensor | None:
@@ -405,7 +411,7 @@ class Tensor:
     @property
     def data(self) -> Tensor:
         t = self._alias()
-        t._storage_version_shared = False  # type: ignore[attr-defined]
+        t._hidden = self._storage.hidden
         return t
 
     @data.setter
@@ -431,6 +437,8 @@ class Tensor:
         t._storage, t._type = self._storage, self._type
         if self._strides is not None:
             t._strides, t._offset = self._strides, self._offset
+        if self._hidden is not None:
+            t._hidden = self._hidden
         return t
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
@@ -795,6 +803,8 @@ def view_of(t: Tensor, shape, strides, offset: int, rule: Rule | None, dtype: DT
         v._strides, v._offset = tuple(strides), offset
     if modes.inference:
         v._inference = True
+    if t._hidden is not None:
+        v._hidden = t._hidden
     base = t._base if t._base is not None else t
     if rule is not None:
         if t._base is not None:

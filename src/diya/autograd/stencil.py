@@ -72,7 +72,7 @@ class Stencil:
             if s.hooks is not None or s.version != s.storage.version:
                 raise NotRepeatable("it writes to what it saved, or hooks hold it")
             place = places.setdefault(s.node, len(nodes) + len(results) + len(places) - known)
-            return place, storages.get(id(s.storage)), s.type, edge(s.edge)
+            return place, storages.get(id(s.storage)), s.type, s.layout, edge(s.edge)
 
         self.steps = []
         for fn in fns:
@@ -95,12 +95,12 @@ class Stencil:
         ends = [None if not t._rg else (t._fn, t._nr) if t._fn is not None else edge_of(t) for t in inputs]
 
         def saved(spec) -> SavedTensor:
-            place, owner, type, edge = spec
+            place, owner, type, layout, edge = spec
             s = _new(SavedTensor)
-            s.node, s.type, s.hooks = values[place], type, None
+            s.node, s.type, s.layout, s.hooks = values[place], type, layout, None
             s.edge = edge if edge is None else ends[edge] if edge.__class__ is int else (made[edge[0]], edge[1])
             s.storage = storage = _UNSHARED if owner is None else tensors[owner]._storage
-            s.version = storage.version
+            s.version, s.hidden = storage.version, storage.hidden
             return s
 
         for rule, mask, params, types, more, edges, keeps, keeps_out in self.steps:

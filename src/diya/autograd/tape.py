@@ -86,11 +86,11 @@ def lasting(params: dict) -> dict:
 class SavedTensor:
     """A tensor kept for backward: the value it had, with its place on the tape."""
 
-    __slots__ = ("tensor", "node", "type", "storage", "version", "edge", "hooks")
+    __slots__ = ("tensor", "node", "type", "storage", "version", "hidden", "layout", "edge", "hooks")
 
     def __init__(self, tensor, node, edge):
         self.storage = storage = tensor._storage
-        self.version = storage.version
+        self.version, self.hidden, self.layout = storage.version, storage.hidden, (tensor._strides, tensor._offset)
         self.node, self.type, self.edge, self.hooks = node, tensor._type, edge, None
 
     def pack(self) -> None:
@@ -123,13 +123,24 @@ class SavedTensor:
                 self.node = None
             return t
         if self.storage.version != self.version and not modes.forward:  # forward mode needs the values of back then
+            self._follow(fn, is_output)
+        return self.handle(fn if is_output else None)
+
+    def _follow(self, fn: GradNode, is_output: bool) -> None:
+        """The memory was written to. Writes through ``.data`` are the user's word that backward shall see them; others are errors."""
+        storage = self.storage
+        if storage.version - storage.hidden != self.version - self.hidden:
             raise RuntimeError(
                 f"one of the variables needed for gradient computation has been modified by an inplace operation: "
                 f"[torch.{_type_name(self.type.dtype)} {list(self.type.shape)}], which is "
-                f"{'output 0 of' if is_output else 'an input of'} {fn.name()}, is at version {self.storage.version}; "
-                f"expected version {self.version} instead. Hint: enable anomaly detection to find the operation that "
+                f"{'output 0 of' if is_output else 'an input of'} {fn.name()}, is at version {storage.version - storage.hidden}; "
+                f"expected version {self.version - self.hidden} instead. Hint: enable anomaly detection to find the operation that "
                 f"failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")
-        return self.handle(fn if is_output else None)
+        from ..tensor import Tensor
+        t = _new(Tensor)
+        t._storage, t._type = storage, self.type
+        t._strides, t._offset = self.layout
+        self.node, self.version, self.hidden = t._value(), storage.version, storage.hidden
 
 
 def _type_name(dtype) -> str:

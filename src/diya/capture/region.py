@@ -165,14 +165,14 @@ class Region:
 
     def _happen(self, nodes: list[Node], tensors: tuple, counts: tuple, made: list[Node], call: Callable) -> Any:
         """What the call does, now that its results are known; what it returns."""
-        versions = [(tensors[i]._storage, tensors[i]._storage.version + version) for i, version in self.kept]
+        versions = [((s := tensors[i]._storage), s.version + version, s.hidden) for i, version in self.kept]
         for i, k, changes in self.writes:
             storage = tensors[i]._storage
             storage.write(made[k])
             storage.version += changes - 1
         outs = [from_node(made[o.result]) for o in self.outputs] if self.plain else self._views(made)
         if self.backward:
-            versions += [(outs[i]._storage, version) for i, version in self.kept_outputs]
+            versions += [(outs[i]._storage, version, 0) for i, version in self.kept_outputs]
             fn = CompiledBackward(self, nodes, [made[k] for k in self.saved], versions,
                                   tuple([edge_of(tensors[i]) for i in self.targets]))
             if self.tape is None:
@@ -211,7 +211,7 @@ class CompiledBackward(NodeBase):
     captured = True
     origin: Any = None  # of a region without a tape: how to make the call again, the inputs, and their versions
 
-    def __init__(self, region: Region, inputs: list[Node], saved: list[Node], versions: list[tuple[Storage, int]], edges: tuple):
+    def __init__(self, region: Region, inputs: list[Node], saved: list[Node], versions: list[tuple[Storage, int, int]], edges: tuple):
         self.region, self.inputs, self.versions, self.edges = region, inputs, versions, edges
         self.saved: list[Node] | None = saved
         self.outputs = sum(o.differentiable for o in region.outputs)
@@ -230,7 +230,7 @@ class CompiledBackward(NodeBase):
 
     def changed(self) -> bool:
         """Whether somebody has written to what backward needs: then the nodes of the tape know which of them that is."""
-        return any([storage.version != version for storage, version in self.versions])
+        return any([storage.version != version for storage, version, _ in self.versions])
 
     def work(self) -> Any:
         return self.region.name if self.outputs == 1 and self.written is None and not self.changed() else None

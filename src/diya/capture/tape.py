@@ -64,7 +64,7 @@ class Tape:
         keeping = [{fn for fn in self.reach([k]) if kept(fn)} for k in range(len(self.roots))]
         return [{j for j, other in enumerate(keeping) if own & other} for own in keeping]
 
-    def again(self, values: list[Node], versions: list[tuple[Storage, int]], edges: tuple, sequence: int,
+    def again(self, values: list[Node], versions: list[tuple[Storage, int, int]], edges: tuple, sequence: int,
               gone: set) -> list[tuple[NodeBase, int]]:
         """The outputs' edges on such a tape. ``values`` are those that it keeps, ``versions`` of the memory that it watches,
         ``edges`` where it goes on, ``gone`` the nodes that have let go of their values."""
@@ -78,7 +78,8 @@ class Tape:
         def copied(s: SavedTensor) -> SavedTensor:
             copy = object.__new__(SavedTensor)
             copy.node, copy.type, copy.edge, copy.hooks = value_of[s.node], s.type, edge(s.edge), None
-            copy.storage, copy.version = version_at.get(self.places.get(s)) or (Storage(copy.node), 0)  # type: ignore[arg-type]
+            copy.layout = s.layout
+            copy.storage, copy.version, copy.hidden = version_at.get(self.places.get(s)) or (Storage(copy.node), 0, 0)  # type: ignore[arg-type]
             return copy
 
         for i, fn in enumerate(self.nodes):

@@ -233,6 +233,8 @@ class View:
         v._storage, v._type = t._storage, self.type
         if self.strides is not None:
             v._strides, v._offset = self.strides, self.offset
+        if t._hidden is not None:
+            v._hidden = t._hidden
         v._base = base = t._base if t._base is not None else t
         v._rebases = base._rebases
         if self.rule is not None:

@@ -21,7 +21,7 @@ _TOLD = {"__add__": "add", "__radd__": "add", "__mul__": "mul", "__rmul__": "mul
 _BY_THEIR_NAME = ("__eq__", "__ne__", "__rsub__", "__rtruediv__", "__rpow__", "__floordiv__", "__rfloordiv__", "__rmod__",
                   "__rmatmul__", "__and__", "__rand__", "__or__", "__ror__", "__xor__", "__rxor__", "__lshift__", "__rshift__",
                   "__invert__", "__getitem__", "__setitem__", "detach", "new_zeros", "new_ones", "new_empty", "new_full",
-                  "new_tensor")
+                  "new_tensor", "unbind")
 
 
 def _asking(name: str) -> Callable:
@@ -37,6 +37,14 @@ def _asking(name: str) -> Callable:
     return call
 
 
+def _unbind(self: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The method, which iterating takes: told apart from ``torch.unbind`` by classes that call this where they are told of it."""
+    return record.OPERATORS["unbind"].function(self, dim)
+
+
+_unbind.__name__ = "unbind"
+
+
 def _data(self: Tensor) -> Tensor:
     return Tensor.data.fget(self).as_subclass(type(self))  # type: ignore[attr-defined]
 
@@ -49,7 +57,7 @@ _INSTANCE = Tensor.__dict__["__dict__"]  # gives all that Python keeps on a tens
 @cache
 def _state() -> frozenset[str]:
     """The attributes that make a tensor, which PyTorch's ``__dict__`` has not."""
-    return frozenset(Tensor.__dict__) | {"_storage", "_type", "_storage_version_shared"}
+    return frozenset(Tensor.__dict__) | {"_storage", "_type"}
 
 
 class _Attributes(dict):
@@ -123,6 +131,7 @@ def _keep(cls: type) -> None:
 def prepare(cls: type) -> None:
     """Gives a class that derives from `Tensor` the forms that ask; and `Parameter`, whose operators come before the class's."""
     from ..nn.parameter import Parameter
+    Tensor.unbind = _unbind  # type: ignore[attr-defined]
     _give(cls)
     if Parameter.__add__ is Tensor.__add__:
         _give(Parameter)
