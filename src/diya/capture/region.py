@@ -211,7 +211,8 @@ class CompiledBackward(NodeBase):
     captured = True
     origin: Any = None  # of a region without a tape: how to make the call again, the inputs, and their versions
 
-    def __init__(self, region: Region, inputs: list[Node], saved: list[Node], versions: list[tuple[Storage, int, int]], edges: tuple):
+    def __init__(self, region: Region, inputs: list[Node], saved: list[Node], versions: list[tuple[Storage, int, int]],
+                 edges: tuple):
         self.region, self.inputs, self.versions, self.edges = region, inputs, versions, edges
         self.saved: list[Node] | None = saved
         self.outputs = sum(o.differentiable for o in region.outputs)

@@ -79,7 +79,8 @@ class Tape:
             copy = object.__new__(SavedTensor)
             copy.node, copy.type, copy.edge, copy.hooks = value_of[s.node], s.type, edge(s.edge), None
             copy.layout = s.layout
-            copy.storage, copy.version, copy.hidden = version_at.get(self.places.get(s)) or (Storage(copy.node), 0, 0)  # type: ignore[arg-type]
+            found = version_at.get(self.places.get(s))  # type: ignore[arg-type]
+            copy.storage, copy.version, copy.hidden = found or (Storage(copy.node), 0, 0)
             return copy
 
         for i, fn in enumerate(self.nodes):
