@@ -120,3 +120,9 @@ def test_gradients_keep_the_index_that_was_used():
     a[:] = 3
     y.backward()
     assert x.grad.tolist() == [2, 0, 4, 0]
+
+
+def test_short_lists_of_keys_are_tuples():
+    x = torch.arange(24).reshape(2, 3, 4)
+    assert torch.equal(x[[slice(0, 1), slice(1, 3)]], x[0:1, 1:3]) and torch.equal(x[[..., 0]], x[..., 0])
+    assert torch.equal(x[[[0, 1], [1, 2]]], x[[0, 1], [1, 2]]) and torch.equal(x[[0, 1]], x)

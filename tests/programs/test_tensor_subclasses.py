@@ -144,3 +144,14 @@ def test_objects_that_are_no_tensors_and_override_functions():
     x = Wrapped(torch.tensor([1.0, -2.0]))
     assert torch.abs(x).tolist() == [1, 2] and torch.add(torch.ones(2), x).tolist() == [2, -1]
     assert torch.is_floating_point(x) and not torch.is_complex(x) and torch.numel(x) == 2
+
+
+def test_a_class_may_unbind_where_it_is_told_of_iterating():
+    class Splitting(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if func == torch.Tensor.unbind:
+                assert len(torch.unbind(args[0])) == 2
+            return super().__torch_function__(func, types, args, kwargs)
+    x = torch.ones(2, 3).as_subclass(Splitting)
+    assert [type(row) for row in x] == [Splitting] * 2 and len(x.unbind(1)) == 3

@@ -203,9 +203,15 @@ def _as_index(item) -> Any:
     return tensor(item)
 
 
+def _counts_as_tuple(key) -> bool:
+    """Whether a list is read as one key a dimension: it holds slices, None, an ellipsis or sequences, and is short."""
+    several = (slice, list, tuple, range, np.ndarray, Tensor)
+    return type(key) is list and len(key) < 32 and any(i is None or i is ... or isinstance(i, several) for i in key)
+
+
 def _parse(self: Tensor, key) -> tuple[Tensor, list[tuple[int, Tensor]], bool]:
     """Basic indexing done as views; what is left: (view, [(dimension, index tensor)], whether any index is given)."""
-    items = list(key) if isinstance(key, tuple) else [key]
+    items = list(key) if isinstance(key, tuple) or _counts_as_tuple(key) else [key]
     items = [_as_index(i) if isinstance(i, (list, np.ndarray, range)) and not isinstance(i, Tensor) else i for i in items]
     used = 0
     for i in items:
