@@ -422,11 +422,16 @@ def _run(nodes: list[Node], wanted: Node | None, keep_views: bool) -> None:
             for i in run.outputs:
                 n = nodes[i]
                 n.value, n.inputs = next(values), ()
-    except BaseException:
+    except BaseException as error:
         if nodes[run.outputs[-1]].value is None:
-            for i in run.deferred:
-                _pending.remove(nodes[i])
-            _pending[:0] = nodes
+            if isinstance(error, Exception):  # of no one instruction (a number of the wrong kind, say): it would come again
+                _failed = True
+                for i in run.outputs:
+                    nodes[i].value, nodes[i].inputs = error, ()
+            else:
+                for i in run.deferred:
+                    _pending.remove(nodes[i])
+                _pending[:0] = nodes
         raise
     counters.flushes += 1
     counters.nodes_run += run.live

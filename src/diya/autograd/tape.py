@@ -127,7 +127,7 @@ class SavedTensor:
         return self.handle(fn if is_output else None)
 
     def _follow(self, fn: GradNode, is_output: bool) -> None:
-        """The memory was written to. Writes through ``.data`` are the user's word that backward shall see them; others are errors."""
+        """The memory was written to. By writing through ``.data`` users ask that backward see it; other writes are errors."""
         storage = self.storage
         if storage.version - storage.hidden != self.version - self.hidden:
             raise RuntimeError(
