@@ -46,3 +46,13 @@ def test_what_fits_no_spelling():
         x.permute(sizes=(1, 0))
     with pytest.raises(TypeError):
         torch.add(x, 1, 2, 3)
+
+
+def test_a_tensor_of_one_int_is_an_int():
+    x, one, two = torch.arange(24.0).reshape(4, 6), torch.tensor(1), torch.tensor(2)
+    assert torch.diag(x, one).tolist() == [1, 8, 15, 22] and torch.linspace(0, 1, two).tolist() == [0, 1]
+    assert torch.triu(x, one).tolist() == torch.triu(x, 1).tolist() and x.sum(one).shape == (4,)
+    assert torch.nn.functional.max_pool2d(x[None], two).shape == (1, 2, 3) and torch.rot90(x, one).shape == (6, 4)
+    assert x[None].squeeze(torch.tensor(0)).shape == (4, 6) and torch.hann_window(two).shape == (2,)
+    with pytest.raises(TypeError, match="must be int, not Tensor"):
+        torch.diag(x, torch.tensor(1.0))

@@ -223,7 +223,7 @@ def _check_types(name: str, typed: tuple, args: tuple, kwargs: dict) -> None:
         if flag:
             if kind is not bool and (isinstance(value, _NO_FLAG) or kind is object):
                 raise TypeError(f"{name}(): argument '{parameter}' must be bool, not {kind.__name__}")
-        elif kind is not int and isinstance(value, _NO_INT):
+        elif kind is not int and (isinstance(value, _NO_INT) or isinstance(value, Tensor) and parameter != "dim"):
             raise TypeError(f"{name}(): argument '{parameter}' must be int, not {kind.__name__}")
 
 
@@ -257,11 +257,17 @@ def _otherwise(call: Callable, name: str, function: Callable, args: tuple, kwarg
     if not subclasses_override and _overriding(args, kwargs):
         subclass_overrides()
         return call(*args, **kwargs)
-    from .spellings import respelled
+    from .spellings import respelled, with_ints
     other = respelled(name, args, kwargs) if isinstance(error, TypeError) and not isinstance(error, WrongArgument) else None
-    if other is None:
-        raise _wrong_argument(name, function, args, kwargs, error) from None
-    return call(*other[0], **other[1])
+    if other is not None:
+        return call(*other[0], **other[1])
+    counted = with_ints(args, kwargs)
+    if counted is not None:
+        try:
+            return call(*counted[0], **counted[1])
+        except (AttributeError, TypeError):
+            pass  # it is about something else
+    raise _wrong_argument(name, function, args, kwargs, error) from None
 
 
 def _one_by_one(call: Callable, args: tuple, kwargs: dict, error):

@@ -44,3 +44,18 @@ def respelled(name: str, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None
         warnings.warn(f"This overload of {name} is deprecated: give {' and '.join(given)} by name", UserWarning, stacklevel=4)
         return tuple(tensors), {**kwargs, **given}
     return None
+
+
+def with_ints(args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+    """The call with ints for tensors of one integer each, but the first tensor if there are others; None if there are no such."""
+    found = False
+
+    def number(x):
+        nonlocal found
+        if isinstance(x, Tensor) and not x.shape and x.dtype.kind in "iu":
+            found = True
+            return int(x)
+        return type(x)(map(number, x)) if type(x) in (tuple, list) else x
+    rest, named = tuple(map(number, args[1:])), {key: number(value) for key, value in kwargs.items()}
+    first = args[:1] if found else tuple(map(number, args[:1]))
+    return (first + rest, named) if found else None
