@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from math import prod
-from threading import get_ident
 from typing import Any
 
 from . import background, interpret
@@ -228,7 +227,7 @@ def checked(tensor, check: Callable, needed: bool = True) -> None:
     global watching
     known = isinstance(tensor._storage.node.value, Buffer)
     watch = watching
-    if watch is None or watch.thread != get_ident():
+    if watch is None or watch.thread != threading.get_ident():
         if known:
             check(tensor)
         return

@@ -20,17 +20,17 @@ from ..device import device as Device
 from ..dtypes import dtype as DType
 from ..graph import Node, Size
 from ..runtime.buffer import Buffer
-from ..storage import Storage
-from ..tensor import Tensor
+from ..tensor import Tensor, from_node
 
 MAX_CALLS = 1024        # that are remembered of one operator
 MAX_WEIGHT = 100_000    # nodes, on the tape or not, that are recorded again by all that is known: some 40 MB
 MAX_CONSTANT = 1 << 14  # bytes of a value that a call makes of nothing and that is kept
 TRIES = 4               # calls that turned out not to be repeatable, after which an operator is left alone
 
+PATIENCE = 2            # calls of a kind before one is watched: sizes that depend on data may come twice and never again
+
 UNMET: Any = object()
 _memories: list[dict] = []
-PATIENCE = 2            # calls of a kind before one is watched: sizes that depend on data may come twice and never again
 
 modes_on = False  # whether somebody takes the calls that an operator makes: autocast, say
 
@@ -189,19 +189,12 @@ class Known:
         if engine.watching is not None:
             engine.watching.constants.update(self.recording.constants)
         if self.only:
-            t = _new(Tensor)
-            t._type = made[0].type
-            t._storage = storage = _new(Storage)
-            storage.node = made[0]
-            return t
+            return from_node(made[0])
         outs = []
         for node, (type, strides) in zip(made, self.fresh, strict=False):  # `made` goes on with what the tape keeps
-            t = _new(Tensor)
-            t._type = type
+            t = from_node(node)
             if strides is not None:
-                t._strides = strides
-            t._storage = storage = _new(Storage)
-            storage.node = node
+                t._type, t._strides = type, strides
             outs.append(t)
         if self.stencil is not None:
             self.stencil.leave(tensors, outs, nodes + made)

@@ -741,14 +741,7 @@ def _over(number, x):
 
 
 _dunder("add", _add.core, _add.core, "add_")
-def _minus(a, b):
-    x, y = getattr(a, "_type", None), getattr(b, "_type", None)
-    if (x.dtype is bool_ if x is not None else a.__class__ is bool) or (y.dtype is bool_ if y is not None else b.__class__ is bool):
-        return sub(a, b)  # which says why not
-    return _sub.core(a, b)
-
-
-_dunder("sub", _minus, _minus, "sub_")
+_dunder("sub", sub.__wrapped__, sub.__wrapped__, "sub_")
 _dunder("mul", mul.core, lambda number, x: mul.core(x, number), "mul_")
 _dunder("truediv", _true_divide.core, _over, "div_")
 _dunder("floordiv", floor_divide.core, floor_divide.core, "floor_divide_")

@@ -126,65 +126,46 @@ def _forgotten(args: tuple, kwargs: dict):
 def _public(function: Callable, name: str, takes_out: bool, recall: Callable = _forgotten) -> Callable:
     """The function as users call it: with ``out=``, and the override protocol. ``recall`` may know the result (see `again`)."""
     typed: tuple | None = None
-    if takes_out:
-        @wraps(function)
-        def call(*args, out=None, **kwargs):
-            nonlocal typed
-            if kwargs and not _NUMPY_NAMES.isdisjoint(kwargs):
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        nonlocal typed
+        out = None
+        if kwargs:
+            if not _NUMPY_NAMES.isdisjoint(kwargs):
                 kwargs = _torch_names(function, kwargs)
-            if overrides_exist:
-                handled, result = _overridden(call, args, kwargs if out is None else {**kwargs, "out": out})
-                if handled:
-                    return result
-            if out is not None:
-                refuse_overlap(name, out, (args, tuple(kwargs.values())))
-                if name in TYPED_BY_OUT and kwargs.get("dtype") is None and isinstance(out, Tensor):
-                    kwargs["dtype"] = out.dtype
-            try:
-                if out is None:
-                    result = recall(args, kwargs)
-                    if result is not UNMET:
-                        return result
-                if typed is None:
-                    typed = _typed(function)
-                if typed:
-                    _check_types(name, typed, args, kwargs)
-                result = function(*args, **kwargs)
-            except (AttributeError, TypeError) as error:
-                result = _otherwise(call, name, function, args, kwargs, error)
-            except engine.DataDependent as error:
-                result = _one_by_one(call, args, kwargs, error)
-            if out is None:
+            if takes_out:
+                out = kwargs.pop("out", None)
+        if overrides_exist:
+            handled, result = _overridden(call, args, kwargs if out is None else {**kwargs, "out": out})
+            if handled:
                 return result
-            if out.__class__ is Tensor and result.__class__ is Tensor and out.shape != result.shape:
-                for x in (*args, *kwargs.values()):
-                    if x is out:  # what is read is not resized
-                        raise RuntimeError(f"output with shape {list(out.shape)} doesn't match the broadcast shape "
-                                           f"{list(result.shape)}: {name}() got an operand as out=")
-            return write_out(name, out, result)
-    else:
-        @wraps(function)
-        def call(*args, **kwargs):
-            nonlocal typed
-            if kwargs and not _NUMPY_NAMES.isdisjoint(kwargs):
-                kwargs = _torch_names(function, kwargs)
-            if overrides_exist:
-                handled, result = _overridden(call, args, kwargs)
-                if handled:
-                    return result
-            try:
+        if out is not None:
+            refuse_overlap(name, out, (args, tuple(kwargs.values())))
+            if name in TYPED_BY_OUT and kwargs.get("dtype") is None and isinstance(out, Tensor):
+                kwargs["dtype"] = out.dtype
+        try:
+            if out is None:
                 result = recall(args, kwargs)
                 if result is not UNMET:
                     return result
-                if typed is None:
-                    typed = _typed(function)
-                if typed:
-                    _check_types(name, typed, args, kwargs)
-                return function(*args, **kwargs)
-            except (AttributeError, TypeError) as error:
-                return _otherwise(call, name, function, args, kwargs, error)
-            except engine.DataDependent as error:
-                return _one_by_one(call, args, kwargs, error)
+            if typed is None:
+                typed = _typed(function)
+            if typed:
+                _check_types(name, typed, args, kwargs)
+            result = function(*args, **kwargs)
+        except (AttributeError, TypeError) as error:
+            result = _otherwise(call, name, function, args, kwargs, error)
+        except engine.DataDependent as error:
+            result = _one_by_one(call, args, kwargs, error)
+        if out is None:
+            return result
+        if out.__class__ is Tensor and result.__class__ is Tensor and out.shape != result.shape:
+            for x in (*args, *kwargs.values()):
+                if x is out:  # what is read is not resized
+                    raise RuntimeError(f"output with shape {list(out.shape)} doesn't match the broadcast shape "
+                                       f"{list(result.shape)}: {name}() got an operand as out=")
+        return write_out(name, out, result)
     return call
 
 

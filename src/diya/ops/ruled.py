@@ -16,8 +16,7 @@ from .. import dtypes, engine, recording
 from ..autograd.modes import modes
 from ..autograd.tape import Parameters, Rule, track
 from ..tensor import Tensor, from_node
-
-MAX_CALLS = 1024  # that are remembered of one function
+from .again import MAX_CALLS, UNMET
 
 
 class _Absent:
@@ -33,7 +32,6 @@ class _Absent:
 ABSENT: Any = _Absent()
 
 
-UNMET: Any = object()
 MET: Any = object()    # once: what such a call records is not known yet
 
 
